@@ -1,0 +1,91 @@
+//! The models Almanac calls: embeddings and language models, each behind a trait because each has real alternatives
+//! (in this process, or over HTTP). Callers branch on [`ModelError`] by what they should do next.
+
+pub mod local;
+pub mod openai;
+pub mod tokenizer;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+pub use tokenizer::{Tokenizer, Tokens};
+
+/// A text to embed as a document, tokenised once by whoever cut it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passage {
+    /// The text as the model should read it: title and heading path first, then the chunk.
+    pub text: String,
+    /// `text` in the ids of [`Embedder::tokenizer`], without special tokens. A remote model ignores them.
+    pub token_ids: Vec<u32>,
+}
+
+/// Turns texts into vectors of [`Embedder::dimensions`] numbers, L2-normalised.
+#[async_trait]
+pub trait Embedder: Send + Sync {
+    /// The name that is stored with every knowledge base: vectors of different names are never compared.
+    fn name(&self) -> &str;
+    /// The length of every vector.
+    fn dimensions(&self) -> usize;
+    /// The most tokens of one passage that the model reads, special tokens not counted.
+    fn window(&self) -> usize;
+    /// What counts and cuts tokens for this model.
+    fn tokenizer(&self) -> &Tokenizer;
+    /// One vector a passage, in order.
+    async fn embed_documents(&self, passages: Vec<Passage>) -> Result<Vec<Vec<f32>>, ModelError>;
+    /// The vector of a question; overtakes queued documents.
+    async fn embed_query(&self, text: &str) -> Result<Vec<f32>, ModelError>;
+}
+
+/// What a language model is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prompt {
+    /// Instructions of ours; never holds text that came from data.
+    pub system: String,
+    /// The question, and data fenced as data.
+    pub user: String,
+    /// The most tokens to generate.
+    pub max_tokens: u32,
+    /// 0 for the most likely text.
+    pub temperature: f32,
+    /// For the whole call, retries included.
+    pub deadline: Duration,
+}
+
+/// What a language model said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    pub text: String,
+    /// As counted by the server, where it says so.
+    pub prompt_tokens: Option<u32>,
+    pub completion_tokens: Option<u32>,
+}
+
+/// Writes text from a prompt.
+#[async_trait]
+pub trait LanguageModel: Send + Sync {
+    /// The model's name as the server knows it.
+    fn name(&self) -> &str;
+    /// The whole text at once.
+    async fn complete(&self, prompt: &Prompt) -> Result<Completion, ModelError>;
+    /// The text as it comes; dropping the stream ends the request.
+    async fn stream(&self, prompt: &Prompt) -> Result<BoxStream<'static, Result<String, ModelError>>, ModelError>;
+}
+
+/// Why a model gave nothing, by what the caller can do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// Worth another try later: the server is busy or was cut off, and our own retries are spent.
+    #[error("the model is not available just now: {0}")]
+    Retry(String),
+    /// The deadline passed.
+    #[error("the model did not answer in time: {0}")]
+    Timeout(String),
+    /// The input is longer than the model takes.
+    #[error("the text is too long for the model: {0}")]
+    Shorten(String),
+    /// Trying again changes nothing: a wrong key, an unknown model, an answer that breaks the protocol.
+    #[error("the model cannot be used: {0}")]
+    GiveUp(String),
+}
