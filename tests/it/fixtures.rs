@@ -202,7 +202,7 @@ fn spelled(value: &Value) -> String {
         amount => format!("{:.2}", amount.as_f64().unwrap_or_default()),
     };
     let whole = plain.find('.').unwrap_or(plain.len());
-    let mut grouped = plain.clone();
+    let mut grouped = plain;
     for comma in (1..whole).rev().filter(|place| (whole - place).is_multiple_of(3)) {
         grouped.insert(comma, ',');
     }
