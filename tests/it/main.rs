@@ -1,3 +1,6 @@
-//! The integration tests: one binary, one module a subject.
+//! One test binary: whatever needs a server, a database or a process. Pure code is tested beside itself.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a failed unwrap is the message")]
+
+mod embedded_postgres;
 mod fixtures;
