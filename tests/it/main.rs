@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a failed unwrap is the message")]
 
 mod embedded_postgres;
+mod embedding;
 mod fixtures;
