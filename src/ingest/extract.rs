@@ -1,13 +1,32 @@
 //! From bytes to canonical text. Every format becomes Markdown-like text with its pages and title.
+//!
+//! The steps are [`detect`] (which format is this?) and [`extract_here`] (one file a format below this one). The server
+//! never calls the latter itself: real files make parsers hang, overflow the stack and eat memory, so [`worker::Worker`] runs it
+//! in a child process with limits. Promises: the text is canonical (see [`Extracted::text`]), never blank, at most
+//! [`MAX_TEXT_BYTES`] long; whatever goes wrong is an [`ExtractFailure`] with a stable code.
+
+mod canonical;
+mod detect;
+mod html;
+mod limits;
+mod markdown;
+mod pdf;
+mod text;
+pub mod worker;
 
 use serde::{Deserialize, Serialize};
+
+pub use detect::{ContentType, UnsupportedType, detect};
+
+/// The most text of one document: a book of ten thousand pages has about 20 MB; more is a mistake or a bomb.
+pub const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
 
 /// The text that offsets refer to, and where its pages start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extracted {
     /// What the document calls itself, where it does.
     pub title: Option<String>,
-    /// Canonical text: `\n` line ends, no NUL. Markdown-like when `markdown`, else plain.
+    /// Canonical text: `\n` line ends, no NUL or other control characters. Markdown-like when `markdown`, else plain.
     pub text: String,
     /// Whether `#` headings, lists and tables in `text` are structure.
     pub markdown: bool,
@@ -20,4 +39,160 @@ pub struct Extracted {
 pub struct PageStart {
     pub number: u32,
     pub start: usize,
+}
+
+/// What a knowledge base may choose about extraction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtractOptions {
+    #[serde(default)]
+    pub pdf_engine: PdfEngine,
+}
+
+/// Which library reads PDF files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PdfEngine {
+    /// Headings, lists and tables; the best text of the libraries that were compared.
+    #[default]
+    Pdfboss,
+    /// Plain text.
+    PdfExtract,
+}
+
+/// Why a file gave no text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{detail}")]
+pub struct ExtractFailure {
+    pub code: ExtractCode,
+    /// One sentence that a user can act on.
+    pub detail: String,
+    /// Whether the same file may succeed later, unchanged.
+    pub retryable: bool,
+}
+
+/// The stable names of what can go wrong; they are part of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExtractCode {
+    /// No text in it.
+    Empty,
+    /// A password is needed.
+    PdfEncrypted,
+    /// Too damaged to read.
+    PdfBroken,
+    /// Pictures of text, no text.
+    NeedsOcr,
+    /// More text than one document may have.
+    TooLarge,
+    /// Took too long.
+    Timeout,
+    /// Took too much memory.
+    OutOfMemory,
+    /// The parser failed.
+    Crashed,
+    /// Not a format that is read.
+    Unsupported,
+    /// The worker process could not be run; nothing is known about the file.
+    Unavailable,
+}
+
+impl ExtractCode {
+    /// The name in the database and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ExtractCode::Empty => "empty",
+            ExtractCode::PdfEncrypted => "pdf_encrypted",
+            ExtractCode::PdfBroken => "pdf_broken",
+            ExtractCode::NeedsOcr => "needs_ocr",
+            ExtractCode::TooLarge => "too_large",
+            ExtractCode::Timeout => "timeout",
+            ExtractCode::OutOfMemory => "out_of_memory",
+            ExtractCode::Crashed => "crashed",
+            ExtractCode::Unsupported => "unsupported",
+            ExtractCode::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl ExtractFailure {
+    /// A failure that the file itself is the reason of.
+    fn of_file(code: ExtractCode, detail: impl Into<String>) -> ExtractFailure {
+        ExtractFailure { code, detail: detail.into(), retryable: false }
+    }
+
+    /// A failure that may pass.
+    fn passing(code: ExtractCode, detail: impl Into<String>) -> ExtractFailure {
+        ExtractFailure { code, detail: detail.into(), retryable: true }
+    }
+}
+
+impl From<UnsupportedType> for ExtractFailure {
+    fn from(unsupported: UnsupportedType) -> ExtractFailure {
+        ExtractFailure::of_file(ExtractCode::Unsupported, unsupported.to_string())
+    }
+}
+
+/// Extracts in this process. Only the worker process calls this: a hostile file may end the process that does.
+pub fn extract_here(
+    bytes: &[u8],
+    content_type: ContentType,
+    options: &ExtractOptions,
+) -> Result<Extracted, ExtractFailure> {
+    if bytes.is_empty() {
+        return Err(ExtractFailure::of_file(ExtractCode::Empty, "The file is empty."));
+    }
+    let extracted = match content_type {
+        ContentType::Text | ContentType::Csv | ContentType::Json => text::extract(bytes),
+        ContentType::Markdown => markdown::extract(bytes),
+        ContentType::Html => html::extract(bytes),
+        ContentType::Pdf => pdf::extract(bytes, options.pdf_engine)?,
+    };
+    check(extracted)
+}
+
+fn check(extracted: Extracted) -> Result<Extracted, ExtractFailure> {
+    if extracted.text.trim().is_empty() {
+        return Err(ExtractFailure::of_file(ExtractCode::Empty, "There is no text in the file."));
+    }
+    if extracted.text.len() > MAX_TEXT_BYTES {
+        let detail = format!(
+            "The file holds {} MB of text; a document may hold {}. Split it into several.",
+            extracted.text.len() / 1_000_000,
+            MAX_TEXT_BYTES / 1_000_000
+        );
+        return Err(ExtractFailure::of_file(ExtractCode::TooLarge, detail));
+    }
+    Ok(extracted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(bytes: &[u8], content_type: ContentType) -> ExtractCode {
+        extract_here(bytes, content_type, &ExtractOptions::default()).unwrap_err().code
+    }
+
+    #[test]
+    fn a_file_without_text_is_a_typed_failure_in_every_format() {
+        for content_type in ContentType::ALL {
+            assert_eq!(code(b"", content_type), ExtractCode::Empty, "{content_type:?}");
+        }
+        assert_eq!(code(b" \r\n\t \n", ContentType::Text), ExtractCode::Empty);
+        assert_eq!(code(b"\n\n", ContentType::Markdown), ExtractCode::Empty);
+        assert_eq!(code(b"<html><body><p> </p></body></html>", ContentType::Html), ExtractCode::Empty);
+    }
+
+    #[test]
+    fn more_text_than_a_document_may_have_is_a_typed_failure() {
+        let bytes = vec![b'a'; MAX_TEXT_BYTES + 1];
+        assert_eq!(code(&bytes, ContentType::Text), ExtractCode::TooLarge);
+    }
+
+    #[test]
+    fn the_names_of_codes_are_the_same_in_rust_and_json() {
+        for code in [ExtractCode::Empty, ExtractCode::PdfEncrypted, ExtractCode::OutOfMemory, ExtractCode::NeedsOcr] {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
 }

@@ -1,0 +1,140 @@
+//! PDF files: the text of each page, its number, and the title the file gives itself.
+//!
+//! Which library reads the file is a setting ([`PdfEngine`]); each stands behind one function here, so that another can
+//! take its place. Pages are joined by a blank line. Pictures of text are not read: they are `needs_ocr`.
+
+mod layout;
+
+use pdfboss_core::{Dict, Document, Error, Object, Page};
+use pdfboss_output::{LayoutOptions, ReadingOrder, TextOptions, extract_layout_opts};
+
+use super::canonical::canonical;
+use super::{ExtractCode, ExtractFailure, Extracted, PageStart, PdfEngine};
+
+/// How deep drawings inside of drawings are searched for pictures.
+const MAX_FORM_DEPTH: usize = 4;
+
+/// The pages of the file as text.
+pub fn extract(bytes: &[u8], engine: PdfEngine) -> Result<Extracted, ExtractFailure> {
+    let document = open(bytes)?;
+    let pages = match engine {
+        PdfEngine::Pdfboss => with_pdfboss(&document)?,
+        PdfEngine::PdfExtract => with_pdf_extract(bytes)?,
+    };
+    if pages.iter().all(|page| page.trim().is_empty()) {
+        return Err(without_text(&document));
+    }
+    let (text, pages) = join(&pages);
+    Ok(Extracted { title: title(&document), text, markdown: engine == PdfEngine::Pdfboss, pages })
+}
+
+/// Opens also what is encrypted under the empty password, which every viewer opens without asking.
+fn open(bytes: &[u8]) -> Result<Document, ExtractFailure> {
+    let document = Document::load(bytes.to_vec()).map_err(failure)?;
+    match document.is_locked() {
+        true => Err(failure(Error::Encrypted)),
+        false => Ok(document),
+    }
+}
+
+fn with_pdfboss(document: &Document) -> Result<Vec<String>, ExtractFailure> {
+    let layouts =
+        extract_layout_opts(document, ReadingOrder::Content, TextOptions::default(), &LayoutOptions::default());
+    let layouts = layouts.map_err(failure)?;
+    let pages: Vec<String> = layouts.iter().map(|page| layout::markdown(page, layout::Margins::Drop)).collect();
+    match pages.iter().all(|page| page.trim().is_empty()) {
+        // A one-line page looks like a page header.
+        true => Ok(layouts.iter().map(|page| layout::markdown(page, layout::Margins::Keep)).collect()),
+        false => Ok(pages),
+    }
+}
+
+fn with_pdf_extract(bytes: &[u8]) -> Result<Vec<String>, ExtractFailure> {
+    pdf_extract::extract_text_from_mem_by_pages(bytes).map_err(|error| broken(&error.to_string()))
+}
+
+fn failure(error: Error) -> ExtractFailure {
+    match error {
+        Error::Encrypted => ExtractFailure::of_file(
+            ExtractCode::PdfEncrypted,
+            "The PDF is protected by a password. Save a copy without the password and upload that.",
+        ),
+        other => broken(&other.to_string()),
+    }
+}
+
+fn broken(reason: &str) -> ExtractFailure {
+    let detail = format!("The PDF is damaged and cannot be read ({reason}). Export it again and upload the new file.");
+    ExtractFailure::of_file(ExtractCode::PdfBroken, detail)
+}
+
+fn without_text(document: &Document) -> ExtractFailure {
+    let count = document.flattened_page_count();
+    if count == 0 {
+        return broken("it has no pages");
+    }
+    let shows_pictures = |index| document.page(index).is_ok_and(|page| has_picture(document, &page));
+    match (0..count).any(shows_pictures) {
+        true => ExtractFailure::of_file(
+            ExtractCode::NeedsOcr,
+            "The pages are pictures without text. Run text recognition (OCR) on the PDF and upload the result.",
+        ),
+        false => ExtractFailure::of_file(ExtractCode::Empty, "There is no text in the PDF."),
+    }
+}
+
+fn has_picture(document: &Document, page: &Page) -> bool {
+    // Inline images: `BI … ID … EI` (ISO 32000-1, 8.9.7).
+    let inline = page.content(document).is_ok_and(|content| content.windows(4).any(|window| window == b" ID "));
+    inline || draws_picture(document, &page.resources, MAX_FORM_DEPTH)
+}
+
+fn draws_picture(document: &Document, resources: &Dict, depth: usize) -> bool {
+    let Some(objects) = resources.get("XObject").and_then(|objects| document.resolve(objects).ok()) else {
+        return false;
+    };
+    let Some(objects) = objects.as_dict() else { return false };
+    let mut drawn = objects.iter().filter_map(|(_, object)| document.resolve(object).ok());
+    drawn.any(|object| is_picture(document, &object, depth))
+}
+
+fn is_picture(document: &Document, object: &Object, depth: usize) -> bool {
+    let Some(stream) = object.as_stream() else { return false };
+    match stream.dict.get_name("Subtype").map(|name| name.0.as_str()) {
+        Some("Image") => true,
+        Some("Form") if depth > 0 => {
+            let resources = stream.dict.get("Resources").and_then(|resources| document.resolve(resources).ok());
+            resources.as_ref().and_then(Object::as_dict).is_some_and(|inner| draws_picture(document, inner, depth - 1))
+        }
+        _ => false,
+    }
+}
+
+/// The pages as one text, and where each starts. An empty page starts where the next one does.
+fn join(pages: &[String]) -> (String, Vec<PageStart>) {
+    let mut text = String::new();
+    let mut starts = Vec::with_capacity(pages.len());
+    for (number, page) in (1..).zip(pages) {
+        let page = canonical(page);
+        let page = page.trim_end().trim_start_matches('\n');
+        if !text.is_empty() && !page.is_empty() {
+            text.push_str("\n\n");
+        }
+        starts.push(PageStart { number, start: text.len() });
+        text.push_str(page);
+    }
+    (text, starts)
+}
+
+/// The title of the file, unless it is one that a program left there.
+fn title(document: &Document) -> Option<String> {
+    let title = canonical(&document.metadata().title?).split_whitespace().collect::<Vec<_>>().join(" ");
+    let lower = title.to_lowercase();
+    let left_by_program = lower.starts_with("microsoft ") || lower.starts_with("untitled") || is_file_name(&lower);
+    (!title.is_empty() && !left_by_program).then_some(title)
+}
+
+fn is_file_name(title: &str) -> bool {
+    let endings = [".doc", ".docx", ".pdf", ".dvi", ".tex", ".ps", ".indd", ".qxd", ".ppt", ".pptx", ".xls", ".odt"];
+    endings.iter().any(|ending| title.ends_with(ending))
+}

@@ -1,0 +1,91 @@
+//! The layout that pdfboss found on a page, as Markdown for search: headings, lists and tables as structure, but no
+//! emphasis (asterisks inside a quote help nobody), pipe tables only, and words that were hyphenated at a line's end
+//! whole again.
+
+use pdfboss_output::{Block, Cell, Line, ListItem, Marker, PageLayout, Role};
+
+/// What becomes of the headers and footers that repeat on every page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Margins {
+    Drop,
+    Keep,
+}
+
+/// One page; blocks are separated by a blank line.
+pub fn markdown(page: &PageLayout, margins: Margins) -> String {
+    let blocks = page.blocks.iter().map(|block| render(block, margins));
+    blocks.filter(|block| !block.trim().is_empty()).collect::<Vec<_>>().join("\n\n")
+}
+
+fn render(block: &Block, margins: Margins) -> String {
+    match block {
+        Block::Heading { level, lines, .. } => heading(*level, lines),
+        Block::Paragraph { role: Role::PageHeader | Role::PageFooter, .. } if margins == Margins::Drop => String::new(),
+        Block::Paragraph { lines, .. } => paragraph(lines),
+        Block::List { items, .. } => items.iter().map(item).collect::<Vec<_>>().join("\n"),
+        Block::Table { rows, .. } => table(rows),
+    }
+}
+
+fn heading(level: u8, lines: &[Line]) -> String {
+    let text = paragraph(lines).split_whitespace().collect::<Vec<_>>().join(" ");
+    match text.is_empty() {
+        true => text,
+        false => format!("{} {text}", "#".repeat(usize::from(level.clamp(1, 6)))),
+    }
+}
+
+/// A line a line, as on the page, but with hyphenated words joined.
+fn paragraph(lines: &[Line]) -> String {
+    let mut out = String::new();
+    for line in lines {
+        let text = plain(line);
+        let text = text.trim();
+        match is_hyphenated(&out, text) {
+            true => {
+                out.pop();
+            }
+            false if out.is_empty() => {}
+            false => out.push('\n'),
+        }
+        out.push_str(text);
+    }
+    out
+}
+
+/// Whether `before` ends in a word that goes on in `after`: a letter, a hyphen, then a small letter.
+fn is_hyphenated(before: &str, after: &str) -> bool {
+    let ends = before.strip_suffix(['-', '\u{2010}']).is_some_and(|word| word.ends_with(char::is_lowercase));
+    ends && after.starts_with(char::is_lowercase)
+}
+
+fn item(item: &ListItem) -> String {
+    let text = paragraph(&item.lines);
+    let text = text.char_indices().nth(item.marker_len).map_or("", |(at, _)| &text[at..]).trim_start();
+    // Continuation lines are indented, so that the item stays one.
+    let text = text.replace('\n', "\n  ");
+    match item.marker {
+        Marker::Bullet => format!("- {text}"),
+        Marker::Number(number) => format!("{number}. {text}"),
+    }
+}
+
+fn table(rows: &[Vec<Cell>]) -> String {
+    let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let mut lines: Vec<String> = rows.iter().map(|row| row_of(row, width)).collect();
+    if !lines.is_empty() {
+        lines.insert(1, format!("|{}", " --- |".repeat(width)));
+    }
+    lines.join("\n")
+}
+
+fn row_of(row: &[Cell], width: usize) -> String {
+    let text = |cell: &Cell| cell.line.as_ref().map(plain).unwrap_or_default().trim().replace('|', "\\|");
+    let mut cells: Vec<String> = row.iter().map(text).collect();
+    cells.resize(width, String::new());
+    format!("| {} |", cells.join(" | "))
+}
+
+fn plain(line: &Line) -> String {
+    line.inlines.iter().map(|inline| inline.text.as_str()).collect()
+}
