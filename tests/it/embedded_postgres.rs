@@ -2,7 +2,9 @@
 //! whose commit was acknowledged must be there and writing must work again.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
     io::{BufRead, BufReader},
     os::unix::{
         fs::{MetadataExt, PermissionsExt},
@@ -138,13 +140,17 @@ fn a_stale_pid_file_that_names_a_live_stranger_is_no_obstacle() {
     let folder = Folder::new();
     folder.start().stop().unwrap();
     let (data, run) = (folder.root().join("data"), folder.root().join("run"));
+    let mut stranger = folder.command_of_its_owner("sleep").arg("60").spawn().unwrap();
     let stale =
-        format!("{}\n{}\n1700000000\n5432\n{}\n\n  1 2\nready   \n", std::process::id(), data.display(), run.display());
+        format!("{}\n{}\n1700000000\n5432\n{}\n\n  1 2\nready   \n", stranger.id(), data.display(), run.display());
     fs::write(data.join("postmaster.pid"), &stale).unwrap();
     fs::write(run.join(".s.PGSQL.5432.lock"), &stale).unwrap();
     fs::write(run.join(".s.PGSQL.5432"), "").unwrap();
     let server = folder.start();
     assert_eq!(text(&server.url(SUPERUSER, "postgres"), "select 'up'"), "up");
+    assert!(is_running(stranger.id().cast_signed()));
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
 }
 
 #[test]
@@ -285,6 +291,21 @@ fn an_ordinary_user_runs_the_server_under_their_own_name() {
     assert_eq!(fs::metadata(folder.root().join("data")).unwrap().uid(), user);
 }
 
+#[test]
+fn an_ordinary_user_is_told_whose_data_they_met() {
+    if !is_root() {
+        return; // nobody else's data to be had
+    }
+    let folder = Folder::new();
+    folder.start().stop().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
+    command.arg("postgres").env("ALMANAC_DATA_DIR", &folder.0).uid(65534).gid(65534);
+    let output = command.output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(complaint.contains("belongs to uid 0: start Almanac as that user"), "{complaint}");
+}
+
 /// A data folder of its own, short enough for a socket and open to the account that runs the server.
 struct Folder(PathBuf);
 
@@ -310,16 +331,22 @@ impl Folder {
         file.lines().next().unwrap().parse().unwrap()
     }
 
+    /// A command that runs as the account whose data these are.
+    fn command_of_its_owner(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir("/").stdout(Stdio::null()).stderr(Stdio::null());
+        if is_root() {
+            let owner = fs::metadata(self.root().join("data")).unwrap();
+            command.uid(owner.uid()).gid(owner.gid());
+        }
+        command
+    }
+
     /// A server as an owner leaves it behind when the kernel does not end it.
     fn start_orphan(&self, socket_dir: &Path) -> Child {
         let data = self.root().join("data");
-        let owner = fs::metadata(&data).unwrap();
-        let mut command = Command::new(install().program("postgres"));
+        let mut command = self.command_of_its_owner(install().program("postgres"));
         command.arg("-D").arg(&data).arg("-k").arg(socket_dir).args(["-c", "listen_addresses="]);
-        command.env_clear().current_dir("/").stderr(Stdio::null());
-        if is_root() {
-            command.uid(owner.uid()).gid(owner.gid());
-        }
         let child = command.spawn().unwrap();
         let is_ready = || fs::read_to_string(data.join("postmaster.pid")).is_ok_and(|text| text.contains("ready"));
         wait_until("the orphan is ready", is_ready);
