@@ -1,1 +1,1 @@
-
+mod extract_worker;
