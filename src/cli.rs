@@ -1,1 +1,3 @@
-//! To come.
+//! The command line: one file a command.
+
+pub mod postgres;

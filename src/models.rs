@@ -5,6 +5,8 @@ pub mod local;
 pub mod openai;
 pub mod tokenizer;
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -88,4 +90,32 @@ pub enum ModelError {
     /// Trying again changes nothing: a wrong key, an unknown model, an answer that breaks the protocol.
     #[error("the model cannot be used: {0}")]
     GiveUp(String),
+}
+
+/// Why a model folder cannot be used, by what its owner can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Put the file there, or make it readable.
+    #[error("{path} cannot be read: {cause}")]
+    Unreadable { path: PathBuf, cause: io::Error },
+    /// Fetch the model again: a file is damaged, or does not match the others.
+    #[error("{path} is damaged: {detail}")]
+    Malformed { path: PathBuf, detail: String },
+    /// Choose another model: this kind is not computed here.
+    #[error("{path} describes a model that is not supported: {detail}")]
+    Unsupported { path: PathBuf, detail: String },
+}
+
+impl LoadError {
+    fn unreadable(path: &Path, cause: io::Error) -> LoadError {
+        LoadError::Unreadable { path: path.to_owned(), cause }
+    }
+
+    fn malformed(path: &Path, detail: impl Into<String>) -> LoadError {
+        LoadError::Malformed { path: path.to_owned(), detail: detail.into() }
+    }
+
+    fn unsupported(path: &Path, detail: impl Into<String>) -> LoadError {
+        LoadError::Unsupported { path: path.to_owned(), detail: detail.into() }
+    }
 }

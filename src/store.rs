@@ -1,1 +1,170 @@
-//! To come.
+//! Almanac's own PostgreSQL: everything that is kept, one file a table group.
+//!
+//! [`Store`] connects as a role that owns nothing; all reading and writing of a workspace's rows happens inside a
+//! [`Workspace`], a transaction that row-level security ties to that workspace. The few questions that come before a
+//! workspace is known (whose key is this, what is next in the queue) are functions of the owner.
+
+pub mod batches;
+pub mod chunks;
+pub mod databases;
+pub mod documents;
+pub mod idempotency;
+pub mod keys;
+pub mod knowledge_bases;
+pub mod queries;
+pub mod queue;
+pub mod search;
+mod seal;
+
+use std::{str::FromStr, time::Duration};
+
+pub use seal::{Sealed, Sealer};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    Connection, Executor, PgConnection, PgPool, Postgres, Transaction,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use uuid::Uuid;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// The server works as this role: neither owner nor superuser (see migrations/0001_tenancy.sql).
+const BECOME_SERVER: &str = "set role almanac_server; set statement_timeout = '60s'";
+/// Requests, ingestion workers and the queue share these; the embedded server allows 60.
+const MAX_CONNECTIONS: u32 = 32;
+/// How long a request may wait for a free connection before it is answered with 503.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// pgvector that the search statements need (sparsevec, halfvec, iterative scans).
+const MIN_PGVECTOR: &str = "0.8.0";
+
+/// A pool of connections to our PostgreSQL, cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+/// A transaction that sees and writes the rows of one workspace, and no others.
+#[derive(Debug)]
+pub struct Workspace {
+    id: Uuid,
+    transaction: Transaction<'static, Postgres>,
+}
+
+/// Why the store could not do it, by what the caller should do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such row in this workspace.
+    #[error("not found")]
+    NotFound,
+    /// A unique or foreign key said no; holds the constraint's name.
+    #[error("conflicts with {0}")]
+    Conflict(String),
+    /// PostgreSQL cannot be reached or is overloaded: try again.
+    #[error("the store is not available: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// What was asked cannot be stored: too large, or refused by a check.
+    #[error("refused by {0}")]
+    Refused(String),
+    /// A defect or a damaged store.
+    #[error("the store failed: {0}")]
+    Internal(#[source] sqlx::Error),
+}
+
+impl Store {
+    /// Migrates as the owner, whose login `owner` names, then connects as the server role: by the login `server` where
+    /// there is one (the embedded PostgreSQL), else by the owner's login, which takes the role at once.
+    pub async fn open(owner: &SecretString, server: Option<&SecretString>) -> Result<Store, StoreError> {
+        let owner = PgConnectOptions::from_str(owner.expose_secret())?;
+        migrate(&owner, server.is_some()).await?;
+        let login = match server {
+            Some(url) => PgConnectOptions::from_str(url.expose_secret())?,
+            None => owner,
+        };
+        let pool = PgPoolOptions::new()
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(|connection, _| Box::pin(async move { connection.execute(BECOME_SERVER).await.map(|_| ()) }))
+            .connect_with(login.application_name("almanac"))
+            .await?;
+        Ok(Store { pool })
+    }
+
+    /// Begins a transaction in which only the rows of workspace `id` exist.
+    pub async fn workspace(&self, id: Uuid) -> Result<Workspace, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query!("select set_config('app.workspace_id', $1, true)", id.to_string()).fetch_one(&mut *transaction).await?;
+        Ok(Workspace { id, transaction })
+    }
+
+    /// Whether PostgreSQL answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.pool.acquire().await?.ping().await?;
+        Ok(())
+    }
+
+    /// Waits for running statements and closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl Workspace {
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Makes everything written visible; dropping a workspace instead undoes it.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.transaction.commit().await?)
+    }
+
+    fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+}
+
+async fn migrate(options: &PgConnectOptions, server_logs_in: bool) -> Result<(), StoreError> {
+    let mut owner = PgConnection::connect_with(options).await?;
+    MIGRATIONS.run(&mut owner).await.map_err(|error| match error {
+        sqlx::migrate::MigrateError::Execute(error) => StoreError::from(error),
+        other => StoreError::Refused(other.to_string()),
+    })?;
+    check_pgvector(&mut owner).await?;
+    let allow = if server_logs_in { "alter role almanac_server login" } else { "grant almanac_server to current_user" };
+    // Roles belong to the cluster: two servers that start at once may touch the same row, and one of them may lose.
+    if let Err(error) = owner.execute(allow).await {
+        tracing::debug!(%error, "another server is setting up the same role");
+    }
+    Ok(owner.close().await?)
+}
+
+async fn check_pgvector(owner: &mut PgConnection) -> Result<(), StoreError> {
+    let version: String = sqlx::query_scalar("select extversion from pg_extension where extname = 'vector'")
+        .fetch_one(owner)
+        .await?;
+    let numbers = |text: &str| text.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
+    if numbers(&version) < numbers(MIN_PGVECTOR) {
+        return Err(StoreError::Refused(format!("pgvector {version}: Almanac needs {MIN_PGVECTOR} or later")));
+    }
+    Ok(())
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> StoreError {
+        match &error {
+            sqlx::Error::RowNotFound => StoreError::NotFound,
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {
+                StoreError::Unavailable(error)
+            }
+            sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
+                Some("23505" | "23503") => StoreError::Conflict(refusal.constraint().unwrap_or("a constraint").to_owned()),
+                Some("23514") => StoreError::Refused(refusal.constraint().unwrap_or("a check").to_owned()),
+                // 08: connection, 53: out of resources, 57: shutting down or cancelled, 40: serialisation and deadlock.
+                Some(code) if ["08", "53", "57", "40"].contains(&&code[..2]) => StoreError::Unavailable(error),
+                _ => StoreError::Internal(error),
+            },
+            _ => StoreError::Internal(error),
+        }
+    }
+}

@@ -1,1 +1,34 @@
-//! To come.
+//! From a question to drafts of SQL. Two generators share this face: [`builtin`] needs nothing but the schema,
+//! [`model`] asks a language model. A draft is a proposal: only the guard decides what runs.
+
+pub mod builtin;
+pub mod model;
+
+/// Below this confidence nothing should run unasked; see `docs` of the builtin generator for what was measured.
+pub const DEFAULT_MIN_CONFIDENCE: f32 = 0.7;
+
+/// The most drafts of one question.
+pub const MAX_DRAFTS: usize = 10;
+
+/// One proposal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    pub sql: String,
+    /// From 0 to 1: how likely the SQL is what was asked.
+    pub confidence: f32,
+    /// What the SQL gives, in plain words.
+    pub explanation: String,
+    /// What was decided where the question left it open.
+    pub assumptions: Vec<String>,
+    /// Words of the question that the SQL does not reflect.
+    pub unused_words: Vec<String>,
+}
+
+/// What came of a question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Generated {
+    /// Best first, distinct SQL, at least one and at most [`MAX_DRAFTS`].
+    Drafts(Vec<Draft>),
+    /// A sentence that says what is missing.
+    Declined(String),
+}

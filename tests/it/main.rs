@@ -1,1 +1,8 @@
+//! One test binary: whatever needs a server, a database or a process. Pure code is tested beside itself.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a failed unwrap is the message")]
+
+mod embedded_postgres;
+mod embedding;
 mod extract_worker;
+mod fixtures;

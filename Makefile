@@ -1,0 +1,20 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup test check clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## Fetch the embedded PostgreSQL and the embedding model into .cache (once)
+	@scripts/setup
+
+test: setup ## Run every test
+	cargo test --locked --doc
+	cargo test --locked --lib --bins --tests
+
+check: ## Refuse unformatted code and every lint
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+clean: ## Remove what was built and fetched; data folders stay
+	cargo clean
+	rm -rf .cache

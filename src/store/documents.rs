@@ -1,0 +1,369 @@
+//! Documents: what was uploaded, and how far its ingestion is.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::FromRow;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{StoreError, Workspace};
+
+/// A document as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Document {
+    pub id: Uuid,
+    pub knowledge_base_id: Uuid,
+    pub batch_id: Uuid,
+    pub external_id: Option<String>,
+    pub title: String,
+    pub content_type: String,
+    /// Bytes as uploaded.
+    pub size: i64,
+    /// Hex digits of the SHA-256 of the uploaded bytes.
+    pub sha256: String,
+    pub version: i32,
+    pub status: DocumentStatus,
+    /// What is being done while `processing`: extracting, chunking, embedding, storing.
+    pub stage: Option<String>,
+    pub chunk_count: i32,
+    pub page_count: Option<i32>,
+    pub error: Option<DocumentError>,
+    pub attempts: i32,
+    #[schema(value_type = Object)]
+    pub metadata: Value,
+    /// True in the answer to an upload of bytes that were here already.
+    pub unchanged: bool,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub indexed_at: Option<DateTime<Utc>>,
+    pub deleted_at: Option<DateTime<Utc>>,
+}
+
+/// `indexed` and `failed` are terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum DocumentStatus {
+    Uploaded,
+    Processing,
+    Indexed,
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DocumentError {
+    pub code: String,
+    pub detail: String,
+    pub retryable: bool,
+}
+
+/// A row of `documents`.
+#[derive(Debug, Clone, FromRow)]
+pub struct DocumentRow {
+    pub id: Uuid,
+    pub workspace_id: Uuid,
+    pub knowledge_base_id: Uuid,
+    pub batch_id: Uuid,
+    pub external_id: Option<String>,
+    pub title: String,
+    pub file_name: Option<String>,
+    pub content_type: String,
+    pub size: i64,
+    pub sha256: Vec<u8>,
+    pub version: i32,
+    pub metadata: Value,
+    pub status: DocumentStatus,
+    pub stage: Option<String>,
+    pub attempts: i32,
+    pub error_code: Option<String>,
+    pub error_detail: Option<String>,
+    pub error_retryable: Option<bool>,
+    pub page_count: Option<i32>,
+    pub chunk_count: i32,
+    pub deleted_at: Option<DateTime<Utc>>,
+    pub indexed_at: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// An upload whose bytes are safe already.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    pub knowledge_base_id: Uuid,
+    pub batch_id: Uuid,
+    pub external_id: Option<String>,
+    pub title: String,
+    pub file_name: Option<String>,
+    pub content_type: String,
+    pub size: i64,
+    pub sha256: Vec<u8>,
+    pub metadata: Value,
+}
+
+/// What an upload turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    New,
+    /// The same `external_id` with other bytes.
+    NewVersion,
+    /// The same bytes again.
+    Unchanged,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct DocumentChange {
+    pub title: Option<String>,
+    pub metadata: Option<Value>,
+}
+
+impl DocumentRow {
+    pub fn into_document(self, unchanged: bool) -> Document {
+        let error = self.error_code.map(|code| DocumentError {
+            code,
+            detail: self.error_detail.unwrap_or_default(),
+            retryable: self.error_retryable.unwrap_or(false),
+        });
+        Document {
+            id: self.id,
+            knowledge_base_id: self.knowledge_base_id,
+            batch_id: self.batch_id,
+            external_id: self.external_id,
+            title: self.title,
+            content_type: self.content_type,
+            size: self.size,
+            sha256: hex::encode(&self.sha256),
+            version: self.version,
+            status: self.status,
+            stage: self.stage,
+            chunk_count: self.chunk_count,
+            page_count: self.page_count,
+            error,
+            attempts: self.attempts,
+            metadata: self.metadata,
+            unchanged,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            indexed_at: self.indexed_at,
+            deleted_at: self.deleted_at,
+        }
+    }
+}
+
+impl DocumentStatus {
+    pub fn is_terminal(self) -> bool {
+        matches!(self, DocumentStatus::Indexed | DocumentStatus::Failed)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DocumentStatus::Uploaded => "uploaded",
+            DocumentStatus::Processing => "processing",
+            DocumentStatus::Indexed => "indexed",
+            DocumentStatus::Failed => "failed",
+        }
+    }
+}
+
+impl Workspace {
+    /// Puts an upload in the queue: as a new document, as a new version of one with the same `external_id`, or not at
+    /// all when the bytes are here already.
+    pub async fn register_upload(&mut self, upload: &Upload) -> Result<(DocumentRow, Registered), StoreError> {
+        // Two uploads of the same thing at once must see each other; the lock ends with the transaction.
+        let identity = match &upload.external_id {
+            Some(external_id) => format!("{}/{external_id}", upload.knowledge_base_id),
+            None => format!("{}//{}", upload.knowledge_base_id, hex::encode(&upload.sha256)),
+        };
+        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", identity).fetch_one(self.connection()).await?;
+        match self.find_same(upload).await? {
+            None => Ok((self.insert_document(upload).await?, Registered::New)),
+            Some(same) if same.sha256 == upload.sha256 => Ok((same, Registered::Unchanged)),
+            Some(older) => Ok((self.replace_document(older.id, upload).await?, Registered::NewVersion)),
+        }
+    }
+
+    async fn find_same(&mut self, upload: &Upload) -> Result<Option<DocumentRow>, StoreError> {
+        let found = sqlx::query_as(
+            "select *
+             from documents
+             where knowledge_base_id = $1
+               and deleted_at is null
+               and (external_id = $2 or $2 is null and external_id is null and sha256 = $3)",
+        )
+        .bind(upload.knowledge_base_id)
+        .bind(&upload.external_id)
+        .bind(&upload.sha256)
+        .fetch_optional(self.connection())
+        .await?;
+        Ok(found)
+    }
+
+    async fn insert_document(&mut self, upload: &Upload) -> Result<DocumentRow, StoreError> {
+        let row = sqlx::query_as(
+            "insert into documents
+                 (id, workspace_id, knowledge_base_id, batch_id, external_id, title, file_name, content_type, size, sha256, metadata)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             returning *",
+        )
+        .bind(Uuid::now_v7())
+        .bind(self.id())
+        .bind(upload.knowledge_base_id)
+        .bind(upload.batch_id)
+        .bind(&upload.external_id)
+        .bind(&upload.title)
+        .bind(&upload.file_name)
+        .bind(&upload.content_type)
+        .bind(upload.size)
+        .bind(&upload.sha256)
+        .bind(&upload.metadata)
+        .fetch_one(self.connection())
+        .await?;
+        Ok(row)
+    }
+
+    /// The old version stays searchable until the new one is indexed.
+    async fn replace_document(&mut self, id: Uuid, upload: &Upload) -> Result<DocumentRow, StoreError> {
+        let row = sqlx::query_as(
+            "update documents
+             set batch_id = $2, title = $3, file_name = $4, content_type = $5, size = $6, sha256 = $7, metadata = $8,
+                 version = version + 1,
+                 status = 'uploaded', stage = null, attempts = 0, lease_owner = null, leased_until = null,
+                 not_before = now(), error_code = null, error_detail = null, error_retryable = null
+             where id = $1
+             returning *",
+        )
+        .bind(id)
+        .bind(upload.batch_id)
+        .bind(&upload.title)
+        .bind(&upload.file_name)
+        .bind(&upload.content_type)
+        .bind(upload.size)
+        .bind(&upload.sha256)
+        .bind(&upload.metadata)
+        .fetch_one(self.connection())
+        .await?;
+        Ok(row)
+    }
+
+    /// A document that is not deleted.
+    pub async fn document(&mut self, id: Uuid) -> Result<DocumentRow, StoreError> {
+        let row = sqlx::query_as("select * from documents where id = $1 and deleted_at is null")
+            .bind(id)
+            .fetch_one(self.connection())
+            .await?;
+        Ok(row)
+    }
+
+    /// Newest first, from `after` on.
+    pub async fn documents(
+        &mut self,
+        knowledge_base_id: Uuid,
+        status: Option<DocumentStatus>,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<DocumentRow>, StoreError> {
+        let rows = sqlx::query_as(
+            "select *
+             from documents
+             where knowledge_base_id = $1
+               and deleted_at is null
+               and ($2::text is null or status = $2)
+               and ($3::uuid is null or id < $3)
+             order by id desc
+             limit $4",
+        )
+        .bind(knowledge_base_id)
+        .bind(status.map(DocumentStatus::as_str))
+        .bind(after)
+        .bind(limit)
+        .fetch_all(self.connection())
+        .await?;
+        Ok(rows)
+    }
+
+    /// Changes title and metadata, for the document and for what search shows of it.
+    pub async fn change_document(&mut self, id: Uuid, change: &DocumentChange) -> Result<DocumentRow, StoreError> {
+        sqlx::query!(
+            "update documents
+             set title = coalesce($2, title), metadata = coalesce($3, metadata)
+             where id = $1 and deleted_at is null
+             returning id",
+            id,
+            change.title,
+            change.metadata,
+        )
+        .fetch_one(self.connection())
+        .await?;
+        sqlx::query!(
+            "update document_contents set title = coalesce($2, title), metadata = coalesce($3, metadata) where document_id = $1",
+            id,
+            change.title,
+            change.metadata,
+        )
+        .execute(self.connection())
+        .await?;
+        self.document(id).await
+    }
+
+    /// Hides a document from every list and search at once; its rows stay until it is purged.
+    pub async fn delete_document(&mut self, id: Uuid) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update documents set deleted_at = now() where id = $1 and deleted_at is null returning id",
+            id
+        )
+        .fetch_one(self.connection())
+        .await?;
+        self.hide_contents(id, true).await
+    }
+
+    /// Takes a soft delete back. Another document may have taken its place meanwhile: then it is a conflict.
+    pub async fn restore_document(&mut self, id: Uuid) -> Result<DocumentRow, StoreError> {
+        sqlx::query!(
+            "update documents set deleted_at = null where id = $1 and deleted_at is not null returning id",
+            id
+        )
+        .fetch_one(self.connection())
+        .await?;
+        self.hide_contents(id, false).await?;
+        self.document(id).await
+    }
+
+    async fn hide_contents(&mut self, id: Uuid, hidden: bool) -> Result<(), StoreError> {
+        sqlx::query!("update document_contents set hidden = $2 where document_id = $1", id, hidden)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Removes every row of a document, deleted or not; the originals are the caller's to remove.
+    pub async fn purge_document(&mut self, id: Uuid) -> Result<(), StoreError> {
+        let document = sqlx::query!("select knowledge_base_id from documents where id = $1 for update", id)
+            .fetch_one(self.connection())
+            .await?;
+        self.remove_chunks(document.knowledge_base_id, id).await?;
+        sqlx::query!("delete from documents where id = $1", id).execute(self.connection()).await?;
+        Ok(())
+    }
+
+    /// Puts a document back into the queue, with its attempts forgotten. One that is being worked on is left alone.
+    pub async fn retry_document(&mut self, id: Uuid) -> Result<DocumentRow, StoreError> {
+        sqlx::query!(
+            "update documents
+             set status = 'uploaded', stage = null, attempts = 0, not_before = now(),
+                 error_code = null, error_detail = null, error_retryable = null
+             where id = $1 and deleted_at is null and status <> 'processing'",
+            id
+        )
+        .execute(self.connection())
+        .await?;
+        self.document(id).await
+    }
+
+    /// The extracted text that offsets refer to.
+    pub async fn document_text(&mut self, id: Uuid) -> Result<String, StoreError> {
+        let row = sqlx::query!("select text from document_contents where document_id = $1 and not hidden", id)
+            .fetch_one(self.connection())
+            .await?;
+        Ok(row.text)
+    }
+}

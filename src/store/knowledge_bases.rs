@@ -1,0 +1,186 @@
+//! Knowledge bases: sets of documents that are searched together, with one embedding model each.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{StoreError, Workspace};
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct KnowledgeBase {
+    pub id: Uuid,
+    /// The short number that prefixes its lexemes in the index.
+    #[serde(skip)]
+    pub number: i32,
+    pub name: String,
+    pub description: Option<String>,
+    /// Tokens of the embedding model.
+    pub chunk_size: i32,
+    pub chunk_overlap: i32,
+    pub embedding_model: String,
+    pub dimensions: i32,
+    pub language: String,
+    pub fusion_weight: f32,
+    #[schema(value_type = Object)]
+    pub metadata: Value,
+    pub document_counts: DocumentCounts,
+    pub chunk_count: i64,
+    /// Bytes of the uploaded documents.
+    pub storage_bytes: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DocumentCounts {
+    pub uploaded: i64,
+    pub processing: i64,
+    pub indexed: i64,
+    pub failed: i64,
+}
+
+#[derive(Debug, Clone)]
+pub struct NewKnowledgeBase {
+    pub name: String,
+    pub description: Option<String>,
+    pub chunk_size: i32,
+    pub chunk_overlap: i32,
+    pub embedding_model: String,
+    pub dimensions: i32,
+    pub language: String,
+    pub metadata: Value,
+}
+
+/// What may change; `None` leaves it.
+#[derive(Debug, Clone, Default)]
+pub struct KnowledgeBaseChange {
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub fusion_weight: Option<f32>,
+    pub metadata: Option<Value>,
+}
+
+impl Workspace {
+    pub async fn create_knowledge_base(&mut self, new: &NewKnowledgeBase) -> Result<KnowledgeBase, StoreError> {
+        let (id, workspace_id) = (Uuid::now_v7(), self.id());
+        sqlx::query!(
+            "insert into knowledge_bases
+                 (id, workspace_id, name, description, chunk_size, chunk_overlap, embedding_model, dimensions, language, metadata)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            id,
+            workspace_id,
+            new.name,
+            new.description,
+            new.chunk_size,
+            new.chunk_overlap,
+            new.embedding_model,
+            new.dimensions,
+            new.language,
+            new.metadata,
+        )
+        .execute(self.connection())
+        .await?;
+        self.knowledge_base(id).await
+    }
+
+    pub async fn knowledge_base(&mut self, id: Uuid) -> Result<KnowledgeBase, StoreError> {
+        self.select_knowledge_bases(Some(&[id]), None, 1).await?.pop().ok_or(StoreError::NotFound)
+    }
+
+    /// Newest first, from `after` on.
+    pub async fn knowledge_bases(&mut self, after: Option<Uuid>, limit: i64) -> Result<Vec<KnowledgeBase>, StoreError> {
+        self.select_knowledge_bases(None, after, limit).await
+    }
+
+    async fn select_knowledge_bases(
+        &mut self,
+        ids: Option<&[Uuid]>,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<KnowledgeBase>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select k.id, k.number, k.name, k.description, k.chunk_size, k.chunk_overlap, k.embedding_model, k.dimensions,
+                      k.language, k.fusion_weight, k.metadata, k.chunk_count, k.created_at, k.updated_at,
+                      d.uploaded as "uploaded!", d.processing as "processing!", d.indexed as "indexed!",
+                      d.failed as "failed!", d.bytes as "bytes!"
+               from knowledge_bases k
+               cross join lateral (
+                   select count(*) filter (where status = 'uploaded') as uploaded,
+                          count(*) filter (where status = 'processing') as processing,
+                          count(*) filter (where status = 'indexed') as indexed,
+                          count(*) filter (where status = 'failed') as failed,
+                          coalesce(sum(size), 0)::bigint as bytes
+                   from documents
+                   where knowledge_base_id = k.id and deleted_at is null
+               ) d
+               where ($1::uuid[] is null or k.id = any ($1))
+                 and ($2::uuid is null or k.id < $2)
+               order by k.id desc
+               limit $3"#,
+            ids,
+            after,
+            limit
+        )
+        .fetch_all(self.connection())
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| KnowledgeBase {
+                id: row.id,
+                number: row.number,
+                name: row.name,
+                description: row.description,
+                chunk_size: row.chunk_size,
+                chunk_overlap: row.chunk_overlap,
+                embedding_model: row.embedding_model,
+                dimensions: row.dimensions,
+                language: row.language,
+                fusion_weight: row.fusion_weight,
+                metadata: row.metadata,
+                document_counts: DocumentCounts {
+                    uploaded: row.uploaded,
+                    processing: row.processing,
+                    indexed: row.indexed,
+                    failed: row.failed,
+                },
+                chunk_count: row.chunk_count,
+                storage_bytes: row.bytes,
+                created_at: row.created_at,
+                updated_at: row.updated_at,
+            })
+            .collect())
+    }
+
+    pub async fn change_knowledge_base(
+        &mut self,
+        id: Uuid,
+        change: &KnowledgeBaseChange,
+    ) -> Result<KnowledgeBase, StoreError> {
+        sqlx::query!(
+            "update knowledge_bases
+             set name = coalesce($2, name),
+                 description = coalesce($3, description),
+                 fusion_weight = coalesce($4, fusion_weight),
+                 metadata = coalesce($5, metadata)
+             where id = $1
+             returning id",
+            id,
+            change.name,
+            change.description,
+            change.fusion_weight,
+            change.metadata,
+        )
+        .fetch_one(self.connection())
+        .await?;
+        self.knowledge_base(id).await
+    }
+
+    /// Removes a knowledge base with all its documents; the originals are the caller's to remove.
+    pub async fn delete_knowledge_base(&mut self, id: Uuid) -> Result<(), StoreError> {
+        sqlx::query!("delete from documents where knowledge_base_id = $1", id).execute(self.connection()).await?;
+        sqlx::query!("delete from knowledge_bases where id = $1 returning id", id).fetch_one(self.connection()).await?;
+        Ok(())
+    }
+}

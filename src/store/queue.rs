@@ -1,0 +1,119 @@
+//! The document row as a queue: claimed with a lease, kept by a heartbeat, ended by its worker alone.
+
+use std::time::Duration;
+
+use sqlx::postgres::types::PgInterval;
+use uuid::Uuid;
+
+use super::{Store, StoreError, Workspace, documents::DocumentRow};
+
+/// What became of a document that could not be ingested.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub code: String,
+    pub detail: String,
+    /// Whether the same bytes might do better later.
+    pub retryable: bool,
+}
+
+/// How many documents of all workspaces are in a state, and how old the oldest is.
+#[derive(Debug, Clone)]
+pub struct QueueGauge {
+    pub status: String,
+    pub documents: i64,
+    pub oldest_seconds: f64,
+}
+
+impl Store {
+    /// The next document to work on, leased to `worker`; `None` when there is nothing to do.
+    pub async fn claim_document(&self, worker: Uuid, lease: Duration) -> Result<Option<DocumentRow>, StoreError> {
+        let row = sqlx::query_as("select * from claim_document($1, $2)")
+            .bind(worker)
+            .bind(interval(lease))
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row)
+    }
+
+    pub async fn queue_gauges(&self) -> Result<Vec<QueueGauge>, StoreError> {
+        let rows = sqlx::query_as::<_, (String, i64, f64)>("select * from count_documents_by_status()")
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(status, documents, oldest_seconds)| QueueGauge { status, documents, oldest_seconds })
+            .collect())
+    }
+}
+
+impl Workspace {
+    /// Renews the lease and says what is being done. False: somebody else has the document now, so stop.
+    pub async fn heartbeat(
+        &mut self,
+        document: Uuid,
+        worker: Uuid,
+        stage: &str,
+        lease: Duration,
+    ) -> Result<bool, StoreError> {
+        let renewed = sqlx::query!(
+            "update documents
+             set stage = $3, leased_until = now() + $4
+             where id = $1 and lease_owner = $2 and status = 'processing'",
+            document,
+            worker,
+            stage,
+            interval(lease)
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(renewed.rows_affected() == 1)
+    }
+
+    /// Ends the work with a failure, for good. False: the document was not this worker's any more.
+    pub async fn fail_document(&mut self, document: Uuid, worker: Uuid, failure: &Failure) -> Result<bool, StoreError> {
+        let failed = sqlx::query!(
+            "update documents
+             set status = 'failed', stage = null, lease_owner = null, leased_until = null,
+                 error_code = $3, error_detail = $4, error_retryable = $5
+             where id = $1 and lease_owner = $2",
+            document,
+            worker,
+            failure.code,
+            failure.detail,
+            failure.retryable
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(failed.rows_affected() == 1)
+    }
+
+    /// Gives a document back to the queue after a failure that may pass; it is not claimed before `delay` is over.
+    pub async fn postpone_document(
+        &mut self,
+        document: Uuid,
+        worker: Uuid,
+        failure: &Failure,
+        delay: Duration,
+    ) -> Result<bool, StoreError> {
+        let postponed = sqlx::query!(
+            "update documents
+             set status = 'uploaded', stage = null, lease_owner = null, leased_until = null, not_before = now() + $6,
+                 error_code = $3, error_detail = $4, error_retryable = $5
+             where id = $1 and lease_owner = $2",
+            document,
+            worker,
+            failure.code,
+            failure.detail,
+            failure.retryable,
+            interval(delay)
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(postponed.rows_affected() == 1)
+    }
+}
+
+fn interval(duration: Duration) -> PgInterval {
+    let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    PgInterval { months: 0, days: 0, microseconds }
+}

@@ -1,0 +1,424 @@
+//! From a reading to a plan: what each part of the question means for the query as a whole.
+
+use super::plan::{Expression, Function, Order, Plan};
+use super::reader::{Choice, Group, Kind, Reader, Superlative};
+use crate::text_to_sql::link::catalog::{ColumnId, Holds, TableId};
+
+/// The plan, or `None` where the question names nothing to show.
+pub fn assemble(reader: &mut Reader) -> Option<Plan> {
+    let mut plan = Plan::of(None);
+    plan.conditions = std::mem::take(&mut reader.conditions).into_iter().map(|placed| placed.condition).collect();
+    plan.any_condition = reader.any_condition;
+    plan.outputs = reader.outputs.iter().map(|(output, _)| *output).collect();
+    add_counted_and_grouped(reader, &mut plan);
+    if plan.outputs.is_empty() {
+        add_default_outputs(reader, &mut plan);
+    }
+    add_superlative(reader, &mut plan);
+    add_having(reader, &mut plan);
+    add_order(reader, &mut plan);
+    add_named_tables(reader, &mut plan);
+    group_plain_outputs(reader, &mut plan);
+    set_distinct(reader, &mut plan);
+    plan.complete_tables(reader.catalog);
+    (!plan.outputs.is_empty()).then_some(plan)
+}
+
+fn add_counted_and_grouped(reader: &mut Reader, plan: &mut Plan) {
+    let count = count_expression(reader, plan);
+    let ordered_by = reader.count.as_ref().is_some_and(|count| count.at >= order_start(reader));
+    let aggregated = plan.outputs.iter().any(|output| output.is_aggregate());
+    if !reader.groups.is_empty() {
+        let shown = add_groups(reader, plan);
+        let plain = std::mem::take(&mut plan.outputs);
+        plan.outputs = shown.into_iter().filter(|output| !plain.contains(output)).collect();
+        plan.outputs.extend(plain);
+        plan.outputs.extend(count.filter(|_| !ordered_by));
+        if count.is_none() && !aggregated && reader.superlative.is_none() && reader.having.is_none() {
+            plan.groups.clear();
+            reader.doubt(0.8);
+        }
+        return;
+    }
+    let Some(count) = count.filter(|_| !ordered_by && reader.superlative.is_none() && reader.having.is_none()) else {
+        return;
+    };
+    let plain = plan.outputs.iter().any(|output| !output.is_aggregate());
+    let leading = reader.count.as_ref().is_some_and(|count| count.at <= 1);
+    if plain && !aggregated && !leading {
+        plan.outputs.push(count);
+        return;
+    }
+    let head = leading_table(reader).filter(|_| !plain && !aggregated && !leading);
+    plan.outputs.retain(|output| output.is_aggregate());
+    if let Some(head) = head {
+        show_table(reader, plan, head);
+        plan.outputs.push(count);
+        return;
+    }
+    plan.outputs.insert(0, count);
+}
+
+/// "Show the regions and the number of …": the table named before the count, to be shown beside it.
+fn leading_table(reader: &Reader) -> Option<TableId> {
+    let count = reader.count.as_ref()?;
+    let before = reader
+        .mentions
+        .iter()
+        .enumerate()
+        .filter(|(index, mention)| mention.end <= count.at && Some(*index) != count.of);
+    let mut tables = before.filter(|(_, mention)| mention.kind == Kind::Table && !mention.used);
+    tables.find_map(|(_, mention)| mention.table).filter(|_| count.at > 2)
+}
+
+fn show_table(reader: &Reader, plan: &mut Plan, table: TableId) {
+    plan.add_table(table);
+    plan.groups = reader.catalog.row_columns(table).into_iter().map(Expression::Column).collect();
+    plan.outputs.splice(0..0, reader.catalog.display(table).into_iter().take(1).map(Expression::Column));
+}
+
+fn order_start(reader: &Reader) -> usize {
+    reader.order.as_ref().map_or(reader.tokens.len(), |order| order.at)
+}
+
+/// What is counted: rows of a table, or different values of a column.
+fn count_expression(reader: &mut Reader, plan: &mut Plan) -> Option<Expression> {
+    let count = reader.count.as_ref()?;
+    let (at, distinct, of) = (count.at, count.distinct, count.of);
+    reader.explained[at] = true;
+    let Some(index) = of else {
+        plan.tables.extend(reader.named.first().copied().filter(|_| plan.tables.is_empty()));
+        return Some(Expression::CountRows);
+    };
+    reader.mentions[index].used = true;
+    let mention = &reader.mentions[index];
+    if let Some(table) = mention.table.filter(|_| mention.kind == Kind::Table) {
+        plan.add_table(table);
+        let key = reader.catalog.single_key(table).filter(|_| distinct);
+        return Some(key.map_or(Expression::CountRows, Expression::CountDistinct));
+    }
+    let column = mention.column?;
+    let entry = reader.catalog.column(column);
+    plan.add_table(entry.table);
+    let different = distinct || (entry.holds == Holds::Text && !entry.is_unique && reader.groups.is_empty());
+    if different && !distinct {
+        reader.assume(0.8, format!("every value of {} counts once", reader.name(column)));
+    }
+    Some(if different { Expression::CountDistinct(column) } else { Expression::CountRows })
+}
+
+/// The group columns, and what shows them.
+fn add_groups(reader: &mut Reader, plan: &mut Plan) -> Vec<Expression> {
+    let mut shown = Vec::new();
+    for (group, _) in reader.groups.clone() {
+        match group {
+            Group::Column(column) => {
+                plan.groups.push(Expression::Column(column));
+                shown.push(Expression::Column(column));
+            }
+            Group::Table(table) => {
+                plan.add_table(table);
+                plan.groups.extend(reader.catalog.row_columns(table).into_iter().map(Expression::Column));
+                let own = plan.outputs.iter().any(|output| {
+                    !output.is_aggregate()
+                        && output.column().is_some_and(|column| reader.catalog.table_of(column) == table)
+                });
+                let display = reader.catalog.display(table).into_iter().take(1).map(Expression::Column);
+                shown.extend(display.filter(|_| !own));
+            }
+            Group::Period(unit) => match period_column(reader) {
+                Some(column) => {
+                    plan.groups.push(Expression::Period(column, unit));
+                    plan.order = vec![Order { expression: Expression::Period(column, unit), descending: false }];
+                    shown.push(Expression::Period(column, unit));
+                }
+                None => reader.missing = Some("No date column is known by which to group.".to_owned()),
+            },
+        }
+    }
+    shown
+}
+
+fn period_column(reader: &mut Reader) -> Option<ColumnId> {
+    let dates: Vec<ColumnId> = reader
+        .likely_tables()
+        .into_iter()
+        .flat_map(|table| reader.catalog.columns_of(table))
+        .filter(|column| reader.holds(*column) == Holds::Date)
+        .collect();
+    let column = dates.first().copied()?;
+    reader.assume(if dates.len() > 1 { 0.7 } else { 0.97 }, format!("the date meant is {}", reader.name(column)));
+    Some(column)
+}
+
+/// Nothing is named to show: the time or place that "when" and "where" ask for, else what rows are known by.
+fn add_default_outputs(reader: &mut Reader, plan: &mut Plan) {
+    let Some(table) = reader.named.first().copied().or_else(|| reader.likely_tables().first().copied()) else { return };
+    if reader.everything {
+        plan.add_table(table);
+        plan.outputs = reader.catalog.columns_of(table).map(Expression::Column).collect();
+        return;
+    }
+    if let Some(Superlative::Frequency { at, .. }) = reader.superlative {
+        if let Some(column) = reader.frequency_of(at).and_then(|mention| mention.column) {
+            plan.outputs = vec![Expression::Column(column)];
+            return;
+        }
+    }
+    let tables: Vec<TableId> = std::iter::once(table).chain(reader.named.clone()).collect();
+    let asked = match reader.word(0) {
+        "when" => tables
+            .iter()
+            .flat_map(|table| reader.catalog.columns_of(*table))
+            .find(|column| reader.holds(*column) == Holds::Date)
+            .or_else(|| reader.column_for(&tables, &["date", "year", "time"])),
+        "where" => reader.column_for(&tables, &["location", "address", "city", "place", "country"]),
+        _ => None,
+    };
+    let columns = asked.map_or_else(|| reader.catalog.display(table), |column| vec![column]);
+    let names: Vec<String> = columns.iter().map(|column| reader.name(*column)).collect();
+    reader.assume(0.95, format!("shown is {}", names.join(", ")));
+    plan.add_table(table);
+    plan.outputs = columns.into_iter().map(Expression::Column).collect();
+}
+
+fn add_superlative(reader: &mut Reader, plan: &mut Plan) {
+    let Some(superlative) = reader.superlative else { return };
+    plan.limit = Some(reader.limit.unwrap_or(1));
+    if plan.limit == Some(1) {
+        reader.assume(0.98, "of several equal ones only one is shown".to_owned());
+    }
+    match superlative {
+        Superlative::Column { column, descending, mention } => {
+            order_by_column(reader, plan, column, descending, mention)
+        }
+        Superlative::Rows { table, descending } => {
+            plan.add_table(table);
+            order_by_rows(reader, plan, Some(table), descending);
+        }
+        Superlative::Frequency { descending, at } => {
+            let mention = reader.frequency_of(at);
+            let (column, table) = mention.map_or((None, None), |mention| (mention.column, mention.table));
+            if let Some(index) = reader
+                .mentions
+                .iter()
+                .position(|mention| column.is_some() && mention.column == column && mention.start > at)
+            {
+                reader.mentions[index].used = true;
+            }
+            match (column, table) {
+                (Some(column), _) => order_by_frequency(reader, plan, column, descending),
+                _ => order_by_rows(reader, plan, None, descending),
+            }
+        }
+    }
+}
+
+fn order_by_column(reader: &Reader, plan: &mut Plan, column: ColumnId, descending: bool, mention: Option<usize>) {
+    let of_mention = |(index, function): &(usize, Function)| (Some(*index) == mention).then_some(*function);
+    let function = reader.aggregates.iter().find_map(of_mention);
+    let extreme = if descending { Function::Maximum } else { Function::Minimum };
+    let expression = match function {
+        Some(function) => Expression::Aggregate(function, column),
+        None if !plan.groups.is_empty() => Expression::Aggregate(extreme, column),
+        None => Expression::Column(column),
+    };
+    plan.outputs.retain(|output| *output != expression || plan.groups.is_empty());
+    plan.order = vec![Order { expression, descending }];
+    if function.is_some() && plan.groups.is_empty() {
+        group_by_head(reader, plan, None);
+    }
+}
+
+fn order_by_frequency(reader: &mut Reader, plan: &mut Plan, column: ColumnId, descending: bool) {
+    if plan.groups.is_empty() {
+        plan.groups = vec![Expression::Column(column)];
+    }
+    plan.outputs.retain(|output| output.is_aggregate() || plan.groups.contains(output));
+    if !plan.outputs.contains(&Expression::Column(column)) {
+        plan.outputs.insert(0, Expression::Column(column));
+    }
+    plan.order = vec![Order { expression: Expression::CountRows, descending }];
+    reader.doubt(0.95);
+}
+
+/// "the customer with the most orders": grouped by the rows of the head, counted over the other table.
+fn order_by_rows(reader: &mut Reader, plan: &mut Plan, counted: Option<TableId>, descending: bool) {
+    plan.order = vec![Order { expression: Expression::CountRows, descending }];
+    let shown_count = reader.count.is_some() && plan.outputs.iter().any(|output| !output.is_aggregate());
+    if plan.groups.is_empty() && !group_by_head(reader, plan, counted) {
+        reader.missing = Some("The question asks for the most of something, but not of what.".to_owned());
+    }
+    plan.outputs.retain(|output| !matches!(output, Expression::CountRows));
+    if shown_count {
+        plan.outputs.push(Expression::CountRows);
+    }
+}
+
+/// Groups by each row of the table that the question is about, which is not the one that is counted.
+fn group_by_head(reader: &Reader, plan: &mut Plan, counted: Option<TableId>) -> bool {
+    let plain: Vec<ColumnId> =
+        plan.outputs.iter().filter(|output| !output.is_aggregate()).filter_map(|output| output.column()).collect();
+    let table_of = |column: &ColumnId| reader.catalog.table_of(*column);
+    let shown = plain.iter().map(table_of).find(|table| Some(*table) != counted);
+    let head = shown.or_else(|| reader.named.iter().copied().find(|table| Some(*table) != counted));
+    match (head, plain.first()) {
+        (Some(head), first) => {
+            plan.groups = head_groups(reader, head, first.copied());
+            plan.add_table(head);
+            true
+        }
+        (None, Some(first)) => {
+            plan.groups = vec![Expression::Column(*first)];
+            true
+        }
+        (None, None) => false,
+    }
+}
+
+/// Rows of a table are told apart by its key; a category column that is shown ("which city has …") groups by itself.
+fn head_groups(reader: &Reader, head: TableId, shown: Option<ColumnId>) -> Vec<Expression> {
+    let category = shown.filter(|column| {
+        let entry = reader.catalog.column(*column);
+        let key = reader.catalog.table(head).key.contains(column);
+        let display = reader.catalog.display(head).contains(column);
+        entry.table == head && !key && !display && !entry.is_unique && (entry.holds == Holds::Text || entry.is_foreign)
+    });
+    match category {
+        Some(column) => vec![Expression::Column(column)],
+        None => reader.catalog.row_columns(head).into_iter().map(Expression::Column).collect(),
+    }
+}
+
+fn add_having(reader: &mut Reader, plan: &mut Plan) {
+    let Some((having, table)) = reader.having.clone() else { return };
+    table.into_iter().for_each(|table| plan.add_table(table));
+    if plan.groups.is_empty() && !group_by_head(reader, plan, table) {
+        reader.missing = Some("The question limits a count, but not of what.".to_owned());
+    }
+    if table.is_none() && plan.tables.len() < 2 {
+        reader.doubt(0.8);
+    }
+    let counts = reader.count.as_ref().is_some_and(|count| count.at <= 1);
+    if counts {
+        reader.missing = Some(
+            "Counting the groups that a limit on a count leaves is not something the builtin generator can do yet."
+                .to_owned(),
+        );
+    }
+    plan.having = Some(having);
+}
+
+fn add_order(reader: &mut Reader, plan: &mut Plan) {
+    let Some(order) = reader.order.as_ref().filter(|_| plan.limit.is_none() || reader.superlative.is_none()) else {
+        return;
+    };
+    let (at, descending) = (order.at, order.descending);
+    let named: Vec<usize> = reader
+        .mentions
+        .iter()
+        .enumerate()
+        .filter(|(_, mention)| mention.kind == Kind::Column && mention.start >= at && !mention.used)
+        .map(|(index, _)| index)
+        .collect();
+    let counted = reader.count.as_ref().is_some_and(|count| count.at >= at);
+    plan.order.clear();
+    if counted {
+        plan.order.push(Order { expression: Expression::CountRows, descending });
+        if plan.groups.is_empty() {
+            group_by_head(reader, plan, None);
+        }
+    }
+    for index in named.into_iter().take(2).filter(|_| !counted) {
+        reader.mentions[index].used = true;
+        let function = reader.aggregates.iter().find(|(mention, _)| *mention == index).map(|(_, function)| *function);
+        let Some(column) = reader.mentions[index].column else { continue };
+        let expression = function
+            .filter(|_| !plan.groups.is_empty())
+            .map_or(Expression::Column(column), |function| Expression::Aggregate(function, column));
+        plan.order.push(Order { expression, descending: descending_after(reader, index).unwrap_or(descending) });
+    }
+    let count = plan
+        .outputs
+        .iter()
+        .copied()
+        .find(|output| matches!(output, Expression::CountRows | Expression::CountDistinct(_)));
+    if plan.order.is_empty() {
+        let by_count = count.filter(|_| !reader.says(&["alphabetical", "order"]) && !reader.says(&["alphabetically"]));
+        let expression = by_count.or_else(|| plan.outputs.first().copied());
+        plan.order.extend(expression.map(|expression| Order { expression, descending }));
+        if !reader.says(&["alphabetical", "order"]) && !reader.says(&["alphabetically"]) {
+            reader.doubt(0.85);
+        }
+    }
+    plan.limit = plan.limit.or(reader.limit);
+}
+
+/// "by price descending and name": a direction right after a column is its own.
+fn descending_after(reader: &Reader, index: usize) -> Option<bool> {
+    let end = reader.mentions[index].end;
+    (end..end + 3).take_while(|at| !matches!(reader.word(*at), "and" | "," | "then")).find_map(|at| {
+        match reader.word(at) {
+            "descending" | "decreasing" | "desc" => Some(true),
+            "ascending" | "increasing" | "asc" => Some(false),
+            _ => None,
+        }
+    })
+}
+
+/// Tables that the question names take part even when no column of theirs does.
+fn add_named_tables(reader: &mut Reader, plan: &mut Plan) {
+    plan.complete_tables(reader.catalog);
+    for index in 0..reader.mentions.len() {
+        let mention = &reader.mentions[index];
+        let Some(table) = mention.table.filter(|_| mention.kind == Kind::Table) else { continue };
+        if plan.tables.contains(&table) || mention.score >= 0.7 {
+            plan.add_table(table);
+            reader.mentions[index].used = true;
+        }
+    }
+}
+
+/// Beside an aggregate every plain output must be grouped; a plain output alone names the groups.
+fn group_plain_outputs(reader: &mut Reader, plan: &mut Plan) {
+    let aggregated = plan.outputs.iter().any(|output| output.is_aggregate())
+        || plan.having.is_some()
+        || plan.order.iter().any(|order| order.expression.is_aggregate());
+    if !aggregated {
+        return;
+    }
+    let plain: Vec<Expression> = plan.outputs.iter().copied().filter(|output| !output.is_aggregate()).collect();
+    if plan.groups.is_empty() && !plain.is_empty() {
+        let first = plain.iter().find_map(|output| output.column());
+        let unique =
+            first.is_some_and(|column| reader.catalog.display(reader.catalog.table_of(column)).contains(&column));
+        let several = plan.tables.len() > 1;
+        plan.groups = match first {
+            Some(column) if unique && several => reader
+                .catalog
+                .row_columns(reader.catalog.table_of(column))
+                .into_iter()
+                .map(Expression::Column)
+                .collect(),
+            _ => Vec::new(),
+        };
+        reader.doubt(0.9);
+    }
+    let ordered = plan.order.iter().map(|order| order.expression).filter(|order| !order.is_aggregate());
+    let ungrouped: Vec<Expression> = plain.into_iter().chain(ordered).collect();
+    for output in ungrouped {
+        if !plan.groups.contains(&output) && !plan.groups.is_empty() || plan.groups.is_empty() {
+            plan.groups.push(output);
+        }
+    }
+}
+
+fn set_distinct(reader: &mut Reader, plan: &mut Plan) {
+    let asked = reader.tokens.iter().any(|token| matches!(token.lower.as_str(), "different" | "distinct" | "unique"));
+    let plain = plan.groups.is_empty() && plan.outputs.iter().all(|output| !output.is_aggregate());
+    let shown = plan.order.iter().all(|order| plan.outputs.contains(&order.expression));
+    plan.distinct = plain && shown && (asked != reader.chose(Choice::FlipDistinct));
+    if reader.chose(Choice::FlipDistinct) {
+        reader.doubt(0.7);
+    }
+}

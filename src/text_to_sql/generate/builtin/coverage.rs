@@ -1,0 +1,324 @@
+//! How far a reading covers its question: what is declined, what went unused, and how sure that leaves us.
+//!
+//! Confidence is a product of factors, one for each doubt. It is no probability from a model: the factors were set by
+//! hand and only their order and the threshold were checked against questions with known answers.
+
+use super::joins::JoinTree;
+use super::plan::{Condition, Expression, Function, Plan};
+use super::reader::{Choice, Kind, Reader};
+use crate::text_to_sql::generate::builtin::restate::list;
+use crate::text_to_sql::link::catalog::{Catalog, TableId};
+use crate::text_to_sql::link::tokens::{MAX_TOKENS, Token};
+use crate::text_to_sql::link::{Meaning, Mention};
+
+/// A content word that the SQL does not reflect.
+const UNUSED_WORD: f32 = 0.7;
+/// A number, date or quoted text that the SQL does not reflect: almost always a missing condition.
+const UNUSED_LITERAL: f32 = 0.3;
+/// A table or column that was recognised and plays no part.
+const UNUSED_MENTION: f32 = 0.6;
+/// Taking a decision otherwise than by its merits.
+const OTHER_CHOICE: f32 = 0.6;
+
+/// Words without content in a question to a database.
+const EMPTY_WORDS: &[&str] = &[
+    "about",
+    "ones",
+    "one",
+    "there",
+    "exist",
+    "exists",
+    "whose",
+    "corresponding",
+    "respective",
+    "respectively",
+    "available",
+    "along",
+    "together",
+    "well",
+    "including",
+    "value",
+    "values",
+    "name",
+    "named",
+    "called",
+    "result",
+    "results",
+    "different",
+    "distinct",
+    "unique",
+    "number",
+    "total",
+    "order",
+    "ascending",
+    "descending",
+    "count",
+    "alphabetical",
+    "alphabetically",
+    "sort",
+    "sorted",
+    "ordered",
+    "current",
+    "currently",
+    "recorded",
+    "database",
+    "table",
+    "lexicographical",
+    "increasing",
+    "decreasing",
+    "than",
+    "most",
+    "least",
+    "more",
+    "less",
+    "fewer",
+    "during",
+    "using",
+    "used",
+    "use",
+    "belong",
+    "belongs",
+    "belonging",
+    "old",
+    "year",
+    "years",
+    "times",
+    "time",
+    "per",
+    "only",
+    "exactly",
+    "between",
+    "equal",
+    "above",
+    "below",
+    "over",
+    "under",
+    "after",
+    "before",
+    "since",
+    "until",
+    "having",
+    "greater",
+    "higher",
+    "larger",
+    "lower",
+    "smaller",
+    "older",
+    "younger",
+    "longer",
+    "shorter",
+    "later",
+    "earlier",
+    "kind",
+    "kinds",
+    "type",
+    "types",
+    "overall",
+    "across",
+    "within",
+    "has",
+    "contain",
+    "contains",
+    "containing",
+    "include",
+    "includes",
+    "start",
+    "starts",
+    "starting",
+    "begin",
+    "begins",
+    "end",
+    "ends",
+    "ending",
+    "substring",
+    "letter",
+    "letters",
+    "word",
+    "string",
+    "among",
+    "so",
+    "given",
+    "based",
+    "every",
+    "full",
+    "present",
+    "compute",
+    "calculate",
+    "select",
+    "retrieve",
+    "get",
+    "provide",
+    "report",
+    "identify",
+    "determine",
+    "want",
+    "know",
+    "like",
+];
+
+/// What no reading of the grammar covers, with how it is called.
+const NOT_COVERED: &[(&[&str], &str)] = &[
+    (
+        &[
+            "not",
+            "no",
+            "never",
+            "without",
+            "neither",
+            "nor",
+            "none",
+            "nobody",
+            "cannot",
+            "except",
+            "excluding",
+            "exclude",
+            "lacking",
+        ],
+        "leaving things out",
+    ),
+    (&["percentage", "percent", "share", "ratio", "proportion", "fraction"], "shares and ratios"),
+    (
+        &["median", "variance", "deviation", "correlation", "percentile", "quartile"],
+        "statistics beyond sums and averages",
+    ),
+    (&["difference", "growth", "change", "increase", "decrease", "compared", "versus", "vs"], "comparing two results"),
+    (&["yesterday", "today", "tomorrow", "ago", "recently"], "dates relative to today"),
+    (&["both"], "demanding two things at once"),
+];
+
+/// Units of time that "last", "this" or "past" makes relative to today.
+const TIME_UNITS: &[&str] =
+    &["day", "days", "week", "weeks", "month", "months", "quarter", "quarters", "year", "years"];
+
+/// Why a question cannot be read at all.
+pub fn beyond_reading(tokens: &[Token], catalog: &Catalog) -> Option<String> {
+    if catalog.tables().next().is_none() {
+        return Some("The database has no tables that questions may use.".to_owned());
+    }
+    if tokens.is_empty() {
+        return Some("The question has no words.".to_owned());
+    }
+    (tokens.len() > MAX_TOKENS).then(|| format!("The question has more than {MAX_TOKENS} words; ask a shorter one."))
+}
+
+/// Why the grammar cannot express what the question asks.
+pub fn beyond_grammar(tokens: &[Token], mentions: &[Mention]) -> Option<String> {
+    let named = mentions
+        .iter()
+        .any(|mention| mention.candidates.iter().any(|candidate| !matches!(candidate.meaning, Meaning::Literal(_))));
+    if !named {
+        return Some("No word of the question names a table, a column or a known value of this database.".to_owned());
+    }
+    let covered = |at: usize| mentions.iter().any(|mention| mention.start <= at && at < mention.end);
+    let word = |at: usize| tokens.get(at).map_or("", |token| token.lower.as_str());
+    for at in (0..tokens.len()).filter(|at| !covered(*at)) {
+        let compares = matches!(word(at), "no" | "not")
+            && matches!(word(at + 1), "more" | "less" | "fewer" | "later" | "earlier" | "greater" | "lower" | "higher")
+            && word(at + 2) == "than";
+        let known = NOT_COVERED.iter().find(|(words, _)| words.contains(&word(at)) && !compares);
+        if let Some((_, what)) = known {
+            return Some(format!(
+                "The question says \"{}\", and {what} is not something the builtin generator can do yet.",
+                tokens[at].text
+            ));
+        }
+        let other_than = word(at) == "other" && word(at + 1) == "than";
+        let but = word(at) == "but" && word(at + 1) != "also";
+        if other_than || but {
+            return Some(format!(
+                "The question says \"{}\", and leaving things out is not something the builtin generator can do yet.",
+                tokens[at].text
+            ));
+        }
+        let relative = matches!(word(at), "last" | "this" | "past" | "previous" | "next" | "current");
+        let unit = TIME_UNITS.contains(&word(at + 1))
+            || (tokens.get(at + 1).is_some_and(|token| token.number().is_some()) && TIME_UNITS.contains(&word(at + 2)));
+        if relative && unit {
+            return Some(format!(
+                "The question says \"{} {}\"; name the dates instead, as in \"in 2024\" or \"between 2024-01-01 and 2024-03-31\".",
+                word(at),
+                word(at + 1)
+            ));
+        }
+    }
+    None
+}
+
+pub fn nothing_to_show() -> String {
+    "The question does not say what to show in terms of this database's tables and columns.".to_owned()
+}
+
+pub fn unconnected(catalog: &Catalog, tables: &[TableId]) -> String {
+    let names: Vec<String> = tables.iter().map(|table| catalog.table(*table).table.name.clone()).collect();
+    format!("No key connects {}, so it is not known how they belong together.", list(&names, "and"))
+}
+
+/// Joins that repeat rows make sums wrong; several equally short ways make the meaning a guess.
+pub fn doubt_joins(reader: &mut Reader, plan: &Plan, joins: &JoinTree) {
+    if joins.ambiguous {
+        let names: Vec<String> = joins.tables().map(|table| reader.catalog.table(table).table.name.clone()).collect();
+        reader.assume(0.5, format!("there are several ways to join {}", list(&names, "and")));
+    }
+    for _ in 0..joins.steps.len() {
+        reader.doubt(0.94);
+    }
+    for output in
+        plan.outputs.iter().copied().chain(plan.order.iter().map(|order| order.expression)).collect::<Vec<_>>()
+    {
+        if let Expression::Aggregate(Function::Sum | Function::Average, column) = output {
+            if joins.repeats(reader.catalog, reader.catalog.table_of(column)) {
+                reader.assume(
+                    0.3,
+                    format!("rows of {} are counted once for every row joined to them", reader.name(column)),
+                );
+            }
+        }
+    }
+    let averages = plan.conditions.iter().filter(|condition| matches!(condition, Condition::Average { .. })).count();
+    if averages > 0 && plan.conditions.len() > averages {
+        reader.doubt(0.85);
+    }
+}
+
+/// Content words that no part of the plan explains.
+pub fn unused_words(reader: &Reader) -> Vec<String> {
+    let explains = |at: usize| {
+        reader.explained[at]
+            || reader.mentions.iter().any(|mention| mention.used && mention.start <= at && at < mention.end)
+    };
+    let content = |at: &usize| {
+        let token = &reader.tokens[*at];
+        let literal = token.number().is_some() || token.dates().is_some() || token.is_quoted();
+        !token.function
+            && !token.is_mark()
+            && !explains(*at)
+            && (literal || !EMPTY_WORDS.contains(&token.lower.as_str()) || mentioned(reader, *at))
+    };
+    (0..reader.tokens.len()).filter(content).map(|at| reader.tokens[at].text.clone()).collect()
+}
+
+fn mentioned(reader: &Reader, at: usize) -> bool {
+    reader.mentions.iter().any(|mention| mention.start <= at && at < mention.end)
+}
+
+/// From 0 to 1.
+pub fn confidence(reader: &Reader, unused: &[String]) -> f32 {
+    let doubts: f32 = reader.doubts.iter().map(|doubt| doubt.factor).product();
+    let literal = |word: &String| {
+        reader.tokens.iter().any(|token| {
+            token.text == **word && (token.number().is_some() || token.dates().is_some() || token.is_quoted())
+        })
+    };
+    let words: f32 = unused.iter().map(|word| if literal(word) { UNUSED_LITERAL } else { UNUSED_WORD }).product();
+    let idle = reader.mentions.iter().filter(|mention| !mention.used && mention.kind != Kind::Value).count();
+    let mentions: f32 = (0..idle).map(|_| UNUSED_MENTION).product();
+    let choices: f32 = reader.choices.iter().map(|choice| choice_factor(*choice)).product();
+    (0.98 * doubts * words * mentions * choices).clamp(0.0, 1.0)
+}
+
+fn choice_factor(choice: Choice) -> f32 {
+    match choice {
+        Choice::Rank { rank, .. } => OTHER_CHOICE.powi(rank.min(4) as i32),
+        _ => OTHER_CHOICE,
+    }
+}

@@ -1,0 +1,274 @@
+//! Values become conditions: which column a value belongs to, and whether it is the whole text or a part of it.
+
+use super::{Kind, Reader, Settled};
+use crate::text_to_sql::generate::builtin::phrases::comparison_before;
+use crate::text_to_sql::generate::builtin::plan::{Comparison, Condition, Literal, Place};
+use crate::text_to_sql::link::Meaning;
+use crate::text_to_sql::link::catalog::{ColumnId, Holds};
+
+/// Words that make a quoted text a part of a value.
+const PART_WORDS: &[&str] = &[
+    "contain",
+    "contains",
+    "containing",
+    "substring",
+    "include",
+    "includes",
+    "including",
+    "letter",
+    "letters",
+    "word",
+    "string",
+    "phrase",
+    "prefix",
+    "start",
+    "starts",
+    "begin",
+    "begins",
+    "beginning",
+    "starting",
+    "ending",
+    "ends",
+];
+
+/// How far from a value the column mention that it belongs to may stand.
+const COLUMN_REACH: usize = 4;
+
+impl Reader<'_> {
+    pub(super) fn read_values(&mut self) {
+        for index in 0..self.mentions.len() {
+            if self.mentions[index].kind == Kind::Value {
+                self.read_value(index);
+            }
+        }
+    }
+
+    /// "A or B" and "A and B" of one column are one condition; "or" between two columns makes any one enough.
+    pub(super) fn combine_conditions(&mut self) {
+        let mut combined: Vec<super::Placed> = Vec::new();
+        let says_or =
+            |reader: &Self, from: usize, to: usize| reader.words(from.min(to), to.max(from)).any(|word| word == "or");
+        let conditions = std::mem::take(&mut self.conditions);
+        let total = conditions.len();
+        for placed in conditions {
+            let same = combined.iter_mut().find(|other| {
+                equal_column(&other.condition) == equal_column(&placed.condition)
+                    && equal_column(&placed.condition).is_some()
+            });
+            match same {
+                Some(other) => {
+                    let or = says_or(self, other.at, placed.at);
+                    merge(&mut other.condition, placed.condition);
+                    if !or {
+                        self.assume(0.7, "several values of one column: any of them counts".to_owned());
+                    }
+                }
+                None => {
+                    let or = combined.last().is_some_and(|last| {
+                        says_or(self, last.at, placed.at) && !self.says_or_number(last.at, placed.at)
+                    });
+                    if or && total == 2 {
+                        self.any_condition = true;
+                        self.doubt(0.85);
+                    } else if or {
+                        self.missing = Some("The question joins several conditions with \"or\", and which belong together is not clear.".to_owned());
+                    }
+                    combined.push(placed);
+                }
+            }
+        }
+        self.conditions = combined;
+    }
+
+    /// "or more" between two conditions is no alternative.
+    fn says_or_number(&self, from: usize, to: usize) -> bool {
+        let follows = |at: usize| {
+            matches!(
+                self.word(at + 1),
+                "more" | "less" | "fewer" | "equal" | "above" | "higher" | "lower" | "later" | "older" | "earlier"
+            )
+        };
+        (from.min(to)..to.max(from)).any(|at| self.word(at) == "or" && follows(at))
+    }
+
+    fn read_value(&mut self, index: usize) {
+        let part = self.asks_for_part(index);
+        let known = self.best_column(index);
+        match known {
+            Some((column, value, whole)) if !part => self.add_known(index, column, value, whole),
+            _ => self.add_unknown(index, part),
+        }
+        self.mentions[index].used = true;
+    }
+
+    fn add_known(&mut self, index: usize, column: ColumnId, value: String, whole: bool) {
+        let at = self.mentions[index].start;
+        self.use_column_mention(index, column);
+        let comparison = comparison_before(self.tokens, at).filter(|_| self.holds(column) == Holds::Date);
+        if !whole {
+            self.assume(0.8, format!("{} contains \"{value}\"", self.name(column)));
+            return self.add_condition(Condition::Matches { column, text: value, place: Place::Anywhere }, at);
+        }
+        let comparison = comparison.unwrap_or(Comparison::Equal);
+        self.add_condition(Condition::Compare { column, comparison, value: Literal::Text(value) }, at);
+    }
+
+    /// A text that no sample confirms belongs to the column named beside it, or else to what the table is known by.
+    fn add_unknown(&mut self, index: usize, part: bool) {
+        let (start, end) = (self.mentions[index].start, self.mentions[index].end);
+        let Some(column) = self.column_beside(index) else {
+            self.doubt(0.4);
+            self.missing = Some(format!("No column is known that holds \"{}\".", self.phrase(index)));
+            return;
+        };
+        let text = self.phrase(index);
+        if self.holds(column) == Holds::Other {
+            return self.doubt(0.4);
+        }
+        let around: Vec<&str> = self.words(start.saturating_sub(7), (end + 3).min(self.tokens.len())).collect();
+        let has = |words: &[&str]| around.iter().any(|word| words.contains(word));
+        if part {
+            let place = if has(&["start", "starts", "begin", "begins", "starting", "beginning", "prefix"]) {
+                Place::Start
+            } else if has(&["ending", "ends", "end"]) {
+                Place::End
+            } else {
+                Place::Anywhere
+            };
+            return self.add_condition(Condition::Matches { column, text, place }, start);
+        }
+        let quoted = self.tokens[start].is_quoted();
+        self.assume(
+            if quoted { 0.9 } else { 0.75 },
+            format!("{} is \"{text}\", which no sampled value confirms", self.name(column)),
+        );
+        self.add_condition(Condition::SameText { column, text }, start);
+    }
+
+    fn asks_for_part(&self, index: usize) -> bool {
+        let mention = &self.mentions[index];
+        let quoted = self.tokens[mention.start].is_quoted();
+        let (from, to) = (mention.start.saturating_sub(6), (mention.end + 2).min(self.tokens.len()));
+        quoted && self.words(from, to).any(|word| PART_WORDS.contains(&word))
+    }
+
+    /// The column that a known value fits best: named beside it, of a table that the question is about.
+    fn best_column(&mut self, index: usize) -> Option<(ColumnId, String, bool)> {
+        let mention = &self.mentions[index];
+        let beside: Vec<&Settled> = self.columns_near(index).collect();
+        let previous = self.conditions.last().and_then(|last| equal_column(&last.condition));
+        let mut fits: Vec<(f32, ColumnId, String, bool)> = Vec::new();
+        for candidate in &mention.candidates {
+            let (column, value, whole) = match &candidate.meaning {
+                Meaning::Value(column, value) => (*column, value, true),
+                Meaning::PartOf(column, value) => (*column, value, false),
+                _ => continue,
+            };
+            let table = self.catalog.table_of(column);
+            let mut fit = candidate.score + 0.12 * self.votes.get(&table).copied().unwrap_or(0.0).min(3.0);
+            fit += if self.named.contains(&table) { 0.1 } else { 0.0 };
+            let named =
+                beside.iter().flat_map(|near| &near.candidates).filter(|near| near.meaning == Meaning::Column(column));
+            fit += named.map(|near| 0.6 * near.score).fold(0.0, f32::max);
+            fit += if previous == Some(column) { 0.35 } else { 0.0 };
+            fit -= if self.catalog.column(column).is_foreign { 0.1 } else { 0.0 };
+            fits.push((fit, column, value.clone(), whole));
+        }
+        fits.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let rank = self.chosen_rank(index).min(fits.len().saturating_sub(1));
+        let best = fits.get(rank)?.clone();
+        let rival = fits.iter().find(|other| other.1 != best.1 && other.0 > best.0 - 0.05).filter(|_| rank == 0);
+        if let Some(rival) = rival {
+            self.assume(
+                0.75,
+                format!("\"{}\" is a value of {}; {} has it too", best.2, self.name(best.1), self.name(rival.1)),
+            );
+        }
+        Some((best.1, best.2, best.3))
+    }
+
+    /// Column mentions shortly before the value, or right after it.
+    fn columns_near(&self, index: usize) -> impl DoubleEndedIterator<Item = &Settled> {
+        let (start, end) = (self.mentions[index].start, self.mentions[index].end);
+        self.mentions.iter().filter(|other| other.kind == Kind::Column).filter(move |other| {
+            let before =
+                other.end <= start && start - other.end <= COLUMN_REACH && !self.words(other.end, start).any(is_stop);
+            before || (other.start >= end && other.start - end <= 1)
+        })
+    }
+
+    fn column_beside(&self, index: usize) -> Option<ColumnId> {
+        let start = self.mentions[index].start;
+        let near = self.columns_near(index).next_back().and_then(|mention| mention.column);
+        let farther = || {
+            let before = self.mentions.iter().filter(|other| other.kind == Kind::Column && other.end <= start);
+            before.filter(|other| start - other.end <= COLUMN_REACH + 2).next_back().and_then(|mention| mention.column)
+        };
+        let table = || {
+            let before = self.mentions.iter().filter(|other| other.kind == Kind::Table && other.end <= start);
+            let table = before.last().and_then(|mention| mention.table).or(self.named.first().copied())?;
+            self.catalog.display(table).first().copied()
+        };
+        let text = |column: &ColumnId| !matches!(self.holds(*column), Holds::Number | Holds::Boolean);
+        near.or_else(farther).filter(text).or_else(table).filter(text)
+    }
+
+    /// The mention beside a value that named its column is explained by the condition.
+    fn use_column_mention(&mut self, index: usize, column: ColumnId) {
+        let (start, end) = (self.mentions[index].start, self.mentions[index].end);
+        let names =
+            |mention: &Settled| mention.candidates.iter().any(|candidate| candidate.meaning == Meaning::Column(column));
+        let near = |mention: &Settled| {
+            let before = mention.end <= start && start - mention.end <= COLUMN_REACH;
+            before || (mention.start >= end && mention.start - end <= 1)
+        };
+        let stated = |mention: &Settled| {
+            mention.end <= start
+                && matches!(
+                    self.words(mention.end, start).collect::<Vec<_>>()[..],
+                    ["is" | "was" | "named" | "called" | "as" | "equals"]
+                )
+                && mention.weight < 0.95
+        };
+        let found = self
+            .mentions
+            .iter()
+            .position(|mention| mention.kind == Kind::Column && near(mention) && (names(mention) || stated(mention)));
+        if let Some(found) = found {
+            self.mentions[found].used = true;
+        }
+    }
+}
+
+/// Marks that end the reach of a column mention.
+pub fn is_stop(word: &str) -> bool {
+    matches!(word, "," | "." | "?" | ";")
+}
+
+/// The column of a condition that other values of the same column can join.
+fn equal_column(condition: &Condition) -> Option<ColumnId> {
+    match condition {
+        Condition::Compare { column, comparison: Comparison::Equal, .. } | Condition::OneOf { column, .. } => {
+            Some(*column)
+        }
+        _ => None,
+    }
+}
+
+fn merge(condition: &mut Condition, other: Condition) {
+    let values = |condition: Condition| match condition {
+        Condition::Compare { value, .. } => vec![value],
+        Condition::OneOf { values, .. } => values,
+        _ => Vec::new(),
+    };
+    let column = condition.column();
+    let mut all = values(condition.clone());
+    for value in values(other) {
+        if !all.contains(&value) {
+            all.push(value);
+        }
+    }
+    if all.len() > 1 {
+        *condition = Condition::OneOf { column, values: all };
+    }
+}

@@ -1,0 +1,256 @@
+//! Numbers and dates become conditions, limits on counts, or nothing, in which case the draft says so.
+
+use super::{Kind, Reader, is_range};
+use crate::text_to_sql::generate::builtin::phrases::{
+    comparative, compared_with_average, comparison_after, comparison_before,
+};
+use crate::text_to_sql::generate::builtin::plan::{Comparison, Condition, Expression, Having, Literal};
+use crate::text_to_sql::generate::builtin::reader::conditions::is_stop;
+use crate::text_to_sql::link::catalog::{ColumnId, Holds, TableId};
+use crate::text_to_sql::link::tokens::{Dates, Number};
+
+/// How far before a number its column may stand.
+const COLUMN_REACH: usize = 5;
+/// A number of rows above this is no number of rows.
+const MAX_COUNT: f64 = 1000.0;
+
+/// A number with what is said around it.
+struct Stated<'a> {
+    at: usize,
+    /// The first token after it and after "or more".
+    end: usize,
+    number: &'a Number,
+    comparison: Option<Comparison>,
+    /// The other end of "between A and B".
+    upper: Option<&'a Number>,
+}
+
+impl<'a> Reader<'a> {
+    /// "above the average price"
+    pub(super) fn read_average_comparison(&mut self) {
+        let Some((comparison, start, end)) = compared_with_average(self.tokens) else { return };
+        let measures = self.free_columns().filter(|(_, _, column)| self.is_number(*column));
+        let near = |mention: &super::Settled| {
+            let after = mention.start >= end && mention.start <= end + 2;
+            after
+                || (mention.end <= start && start - mention.end <= COLUMN_REACH)
+                || (mention.start >= start && mention.end <= end)
+        };
+        let mentions: Vec<(usize, ColumnId)> =
+            measures.filter(|(_, mention, _)| near(mention)).map(|(index, _, column)| (index, column)).collect();
+        let spoken = comparative(self.word(start)).and_then(|words| self.column_for(&self.likely_tables(), words));
+        let Some(column) = mentions.last().map(|(_, column)| *column).or(spoken) else { return };
+        mentions.iter().filter(|(_, other)| *other == column).for_each(|(index, _)| self.mentions[*index].used = true);
+        self.explained[start..end].fill(true);
+        self.add_condition(Condition::Average { column, comparison }, start);
+    }
+
+    pub(super) fn read_numbers(&mut self) {
+        for at in 0..self.tokens.len() {
+            let covered = self
+                .mentions
+                .iter()
+                .any(|mention| mention.kind != Kind::Table && mention.start <= at && at < mention.end);
+            if self.explained[at] || covered {
+                continue;
+            }
+            if let Some(dates) = self.tokens[at].dates() {
+                self.read_dates(at, dates);
+            } else if let Some(number) = self.tokens[at].number() {
+                let idle = matches!(self.word(at), "one" | "once") && comparison_before(self.tokens, at).is_none();
+                if !idle {
+                    self.read_number(at, number);
+                }
+            }
+        }
+    }
+
+    fn read_dates(&mut self, at: usize, dates: Dates) {
+        let upper = self.range_end(at).and_then(|end| Some((end, self.tokens[end].dates()?)));
+        let Some(column) = self.date_column(at) else { return };
+        self.explained[at] = true;
+        let condition = match upper {
+            Some((end, upper)) => {
+                self.explained[end] = true;
+                Condition::Within { column, from: Some(dates.from), until: Some(upper.until) }
+            }
+            None => Condition::days(column, self.comparison(at).0.unwrap_or(Comparison::Equal), dates),
+        };
+        self.add_condition(condition, at);
+    }
+
+    fn read_number(&mut self, at: usize, number: &'a Number) {
+        let (comparison, end) = self.comparison(at);
+        let upper = self.range_end(at).and_then(|end| Some((end, self.tokens[end].number()?)));
+        if let Some((end, _)) = upper {
+            self.explained[end] = true;
+        }
+        let end = upper.map_or(end, |(at, _)| at + 1);
+        let stated = Stated { at, end, number, comparison, upper: upper.map(|(_, number)| number) };
+        if self.read_having(&stated) {
+            self.explained[at] = true;
+            return;
+        }
+        if let Some(condition) = self.condition_on(&stated) {
+            self.explained[at] = true;
+            self.add_condition(condition, at);
+        } else if let Some((end, _)) = upper {
+            self.explained[end] = false;
+        }
+    }
+
+    fn comparison(&self, at: usize) -> (Option<Comparison>, usize) {
+        match comparison_after(self.tokens, at) {
+            Some((comparison, length)) => (Some(comparison), at + 1 + length),
+            None => (comparison_before(self.tokens, at), at + 1),
+        }
+    }
+
+    /// Where the second end of "between A and B" or "from A to B" stands.
+    fn range_end(&self, at: usize) -> Option<usize> {
+        let opens = (1..=4).any(|back| matches!(self.word_before(at, back), "between" | "from" | "range"));
+        (opens && matches!(self.word(at + 1), "and" | "to") && at + 2 < self.tokens.len()).then_some(at + 2)
+    }
+
+    /// "more than 3 orders": a condition on how many rows of another table belong to each.
+    fn read_having(&mut self, stated: &Stated) -> bool {
+        let next =
+            self.mentions.iter().position(|mention| mention.start >= stated.end && mention.start <= stated.end + 1);
+        let Some(next) = next else { return self.read_times(stated) };
+        let mention = &self.mentions[next];
+        let whole = stated.number.value.fract() == 0.0 && (0.0..=MAX_COUNT).contains(&stated.number.value);
+        let possessed = matches!(self.word_before(stated.at, 1), "have" | "has" | "had" | "with" | "exactly");
+        let table = mention.table.filter(|_| mention.kind == Kind::Table && mention.score >= 0.6);
+        let counts =
+            table.is_some() && whole && stated.number.year.is_none() && (stated.comparison.is_some() || possessed);
+        if !counts || stated.upper.is_some() {
+            return self.read_times(stated);
+        }
+        self.mentions[next].used = true;
+        self.set_having(stated, table);
+        true
+    }
+
+    /// "more than twice", "at least 3 times"
+    fn read_times(&mut self, stated: &Stated) -> bool {
+        let times =
+            matches!(self.word(stated.end), "times" | "time") || matches!(self.word(stated.at), "once" | "twice");
+        if !times || stated.comparison.is_none() || stated.upper.is_some() {
+            return false;
+        }
+        if stated.end < self.tokens.len() {
+            self.explained[stated.end] |= matches!(self.word(stated.end), "times" | "time");
+        }
+        self.set_having(stated, None);
+        true
+    }
+
+    fn set_having(&mut self, stated: &Stated, table: Option<TableId>) {
+        if self.having.is_some() {
+            self.missing = Some("The question limits two counts at once.".to_owned());
+        }
+        let comparison = stated.comparison.unwrap_or(Comparison::Equal);
+        let having = Having { expression: Expression::CountRows, comparison, value: stated.number.text.clone() };
+        self.having = Some((having, table));
+    }
+
+    fn condition_on(&mut self, stated: &Stated) -> Option<Condition> {
+        let column = self.column_of_number(stated)?;
+        let comparison = stated.comparison.unwrap_or(Comparison::Equal);
+        let literal = |number: &Number| Literal::Number(number.text.clone());
+        let year = |number: &Number| number.year.and_then(Dates::year);
+        match (self.holds(column), stated.upper) {
+            (Holds::Date, Some(upper)) => Some(Condition::Within {
+                column,
+                from: Some(year(stated.number)?.from),
+                until: Some(year(upper)?.until),
+            }),
+            (Holds::Date, None) => Some(Condition::days(column, comparison, year(stated.number)?)),
+            (Holds::Number | Holds::NumericText, Some(upper)) => {
+                Some(Condition::Between { column, low: literal(stated.number), high: literal(upper) })
+            }
+            (Holds::Number, None) => Some(Condition::Compare { column, comparison, value: literal(stated.number) }),
+            (Holds::Text | Holds::NumericText, None) if !is_range(stated.comparison) => {
+                let value = Literal::Text(stated.number.text.clone());
+                Some(Condition::Compare { column, comparison, value })
+            }
+            _ => None,
+        }
+    }
+
+    /// The column that a number is about.
+    fn column_of_number(&mut self, stated: &Stated) -> Option<ColumnId> {
+        let year = stated.number.year.is_some_and(|year| (1900..=2100).contains(&year));
+        let fits = |reader: &Self, column: ColumnId| match reader.holds(column) {
+            Holds::Number | Holds::NumericText => true,
+            Holds::Date => year,
+            _ => false,
+        };
+        let after = self.free_columns().find(|(_, mention, column)| {
+            let here = mention.start >= stated.end && mention.start <= stated.end + 1;
+            here && self.is_measure(*column) && !year && (stated.comparison.is_some() || mention.weight > 0.9)
+        });
+        let after = after.map(|(index, _, column)| (index, column));
+        let before = || {
+            let mut columns = self.free_columns().rev().filter(|(_, mention, column)| {
+                let near = mention.end <= stated.at && stated.at - mention.end <= COLUMN_REACH;
+                near && fits(self, *column) && !self.words(mention.end, stated.at).any(is_stop)
+            });
+            columns.next().map(|(index, _, column)| (index, column))
+        };
+        if let Some((index, column)) = after.or_else(before) {
+            self.mentions[index].used = true;
+            return Some(column);
+        }
+        self.unnamed_column_of_number(stated, year)
+    }
+
+    fn unnamed_column_of_number(&mut self, stated: &Stated, year: bool) -> Option<ColumnId> {
+        let adjective = (1..=3).find_map(|back| comparative(self.word_before(stated.at, back)));
+        if let Some(words) = adjective {
+            return self.column_for(&self.likely_tables(), words);
+        }
+        let aged = matches!(self.word_before(stated.at, 1), "age" | "aged") || self.word(stated.at + 2) == "old";
+        if aged {
+            return self.column_for(&self.likely_tables(), &["age"]);
+        }
+        if year {
+            let tables = self.likely_tables();
+            return self.column_for(&tables, &["year"]).or_else(|| self.date_column(stated.at));
+        }
+        let named = self.mentions.iter().find(|mention| mention.kind == Kind::Table && mention.end == stated.at);
+        let table = named.and_then(|mention| mention.table)?;
+        self.catalog.single_key(table).filter(|key| self.holds(*key) == Holds::Number)
+    }
+
+    /// The date column named near by, or the only one of the tables at hand; of several the first, with a doubt.
+    fn date_column(&mut self, at: usize) -> Option<ColumnId> {
+        let is_date = |column: ColumnId| self.holds(column) == Holds::Date;
+        let near = |mention: &super::Settled| mention.end <= at && at - mention.end <= COLUMN_REACH;
+        let named = self.free_columns().rev().find(|(_, mention, column)| is_date(*column) && near(mention));
+        if let Some((index, _, column)) = named {
+            self.mentions[index].used = true;
+            return Some(column);
+        }
+        let tables = self.likely_tables();
+        let first = tables.iter().find(|table| self.catalog.columns_of(**table).any(is_date))?;
+        let dates: Vec<ColumnId> = self.catalog.columns_of(*first).filter(|column| is_date(*column)).collect();
+        let spoken = dates.iter().copied().find(|column| {
+            let stems = &self.catalog.column(*column).names[0];
+            self.tokens.iter().any(|token| {
+                !token.function
+                    && token.stem.len() > 3
+                    && stems
+                        .iter()
+                        .any(|stem| stem.starts_with(&token.stem[..4.min(token.stem.len())]) && stem != "date")
+            })
+        });
+        let chosen = spoken.or_else(|| dates.first().copied())?;
+        if dates.len() > 1 {
+            self.assume(if spoken.is_some() { 0.9 } else { 0.6 }, format!("the date meant is {}", self.name(chosen)));
+        } else {
+            self.assume(0.97, format!("the date meant is {}", self.name(chosen)));
+        }
+        Some(chosen)
+    }
+}

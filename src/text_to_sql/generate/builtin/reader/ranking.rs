@@ -1,0 +1,214 @@
+//! Limits, orders and superlatives: "top 5", "sorted by", "the most", "oldest".
+
+use super::{Choice, Kind, OrderCue, Reader, Settled, Superlative};
+use crate::text_to_sql::generate::builtin::phrases::{FREQUENT, comparison_before, superlative};
+use crate::text_to_sql::generate::builtin::plan::Function;
+use crate::text_to_sql::link::catalog::{ColumnId, TableId};
+
+/// A list longer than this is not asked for with a superlative.
+const MAX_LIMIT: f64 = 1000.0;
+
+impl Reader<'_> {
+    /// "top 5", "the 3 most", "the 5 customers with the highest".
+    pub(super) fn read_limit(&mut self) {
+        for at in 0..self.tokens.len() {
+            let Some(number) = self.tokens[at].number() else { continue };
+            if number.value.fract() != 0.0 || !(1.0..=MAX_LIMIT).contains(&number.value) {
+                continue;
+            }
+            let extreme = superlative(self.word(at + 1)).is_some()
+                || matches!(self.word_before(at, 1), "top" | "first" | "bottom" | "last");
+            let later = self.words(at + 1, self.tokens.len()).any(|word| superlative(word).is_some());
+            let named = self
+                .mentions
+                .iter()
+                .any(|mention| mention.kind != Kind::Value && (mention.start == at + 1 || mention.start == at + 2));
+            let some = matches!(self.word_before(at, 1), "the" | "of") || at <= 2;
+            let plural = some && later && named && comparison_before(self.tokens, at).is_none() && number.value > 1.0;
+            if (extreme && self.word_before(at, 1) != "last") || plural {
+                self.limit = Some(number.value as u64);
+                self.explained[at] = true;
+                return;
+            }
+        }
+    }
+
+    /// "sorted by", "in descending order", "alphabetically": what follows says by what.
+    pub(super) fn read_order(&mut self) {
+        let Some(at) = (0..self.tokens.len()).find(|at| self.starts_order(*at)) else { return };
+        let downwards = |word: &str| matches!(word, "descending" | "decreasing" | "reverse" | "desc");
+        let from = self.tokens.windows(3).any(|window| {
+            window[0].lower == "from"
+                && window[1..].iter().any(|word| {
+                    superlative(&word.lower).is_some_and(|s| s.descending) || word.lower == "high" || word.lower == "z"
+                })
+        });
+        let descending = from || self.words(0, self.tokens.len()).any(downwards);
+        let leading = at == 0;
+        let by = (0..self.tokens.len()).find(|at| self.word(*at) == "by").unwrap_or(self.tokens.len());
+        self.explained[at] = true;
+        self.order = Some(OrderCue { at: if leading { by } else { at }, descending });
+    }
+
+    fn starts_order(&self, at: usize) -> bool {
+        let next = self.word(at + 1);
+        let verb = matches!(
+            self.word(at),
+            "sorted" | "ordered" | "sort" | "ranked" | "rank" | "arranged" | "order" | "ordering" | "listed"
+        );
+        let by =
+            matches!(next, "by" | "in" | "them" | "it" | "the" | "according" | "alphabetically" | "from" | "results");
+        let named =
+            self.mentions.iter().any(|mention| mention.kind != Kind::Value && mention.start <= at && at < mention.end);
+        let in_order = self.word(at) == "in" && (at + 2..=at + 4).any(|end| self.word(end) == "order");
+        let direction = matches!(self.word(at), "ascending" | "descending" | "alphabetically");
+        (verb && by && !named && !(self.word(at) == "order" && next == "in")) || in_order || direction
+    }
+
+    /// The token from which the question only speaks of order.
+    pub(super) fn order_start(&self) -> usize {
+        self.order.as_ref().map_or(self.tokens.len(), |order| order.at)
+    }
+
+    pub(super) fn read_superlative(&mut self) {
+        for at in 0..self.order_start() {
+            let spoken = superlative(self.word(at)).filter(|_| self.word_before(at, 1) != "at" && !self.explained[at]);
+            let inside = self
+                .mentions
+                .iter()
+                .any(|mention| mention.kind != Kind::Value && mention.start < at && at < mention.end);
+            let Some(spoken) = spoken.filter(|_| !inside) else { continue };
+            if let Some(found) = self.superlative_at(at, spoken) {
+                self.superlative = Some(found);
+                self.superlative_at = Some(at);
+                self.explained[at] = true;
+                return;
+            }
+        }
+    }
+
+    fn superlative_at(
+        &mut self,
+        at: usize,
+        spoken: crate::text_to_sql::generate::builtin::phrases::Superlative,
+    ) -> Option<Superlative> {
+        let descending = spoken.descending;
+        let tables = self.tables_from(at);
+        if spoken.specific {
+            if let Some(column) = self.column_for(&tables, spoken.columns) {
+                let flips = self.holds(column) == crate::text_to_sql::link::catalog::Holds::Date
+                    && matches!(self.word(at), "oldest" | "youngest");
+                return Some(Superlative::Column { column, descending: descending != flips, mention: None });
+            }
+        }
+        if [at + 1, at + 2].iter().any(|next| FREQUENT.contains(&self.word(*next))) {
+            let next = if FREQUENT.contains(&self.word(at + 1)) { at + 1 } else { at + 2 };
+            self.explained[next] = true;
+            return Some(Superlative::Frequency { descending, at });
+        }
+        let implied: &[&str] = match self.word(at + 1) {
+            "recent" | "recently" => &["date", "year", "time"],
+            "expensive" => &["price", "cost", "rate", "charge", "amount"],
+            _ => &[],
+        };
+        if !implied.is_empty() {
+            let column = self.column_for(&tables, implied)?;
+            self.explained[at + 1] = true;
+            return Some(Superlative::Column { column, descending, mention: None });
+        }
+        self.superlative_of_mention(at, descending).or_else(|| {
+            let column = self.column_for(&tables, spoken.columns)?;
+            self.doubt(0.8);
+            Some(Superlative::Column { column, descending, mention: None })
+        })
+    }
+
+    /// "the most orders", "highest price", "largest number of students"
+    fn superlative_of_mention(&mut self, at: usize, descending: bool) -> Option<Superlative> {
+        let counted = ["number", "numbers", "count", "amount"].contains(&self.word(at + 1))
+            && self.word(at + 2) == "of"
+            || self.word(at + 1) == "total" && self.word(at + 2) == "number";
+        let reach = if counted { 5 } else { 3 };
+        let found = self
+            .mentions
+            .iter()
+            .position(|mention| mention.kind != Kind::Value && mention.start > at && mention.start <= at + reach)?;
+        let between = |at: usize| {
+            let skipped = matches!(
+                self.word(at),
+                "number" | "of" | "the" | "total" | "count" | "amount" | "average" | "combined" | "different"
+            );
+            skipped || self.tokens[at].number().is_some()
+        };
+        if !(at + 1..self.mentions[found].start).all(between) {
+            return None;
+        }
+        let mention = &self.mentions[found];
+        if let Some(table) = mention.table.filter(|_| mention.kind == Kind::Table) {
+            return Some(self.most_rows(found, table, descending));
+        }
+        let column = mention.column?;
+        let comparable =
+            self.is_measure(column) || self.holds(column) == crate::text_to_sql::link::catalog::Holds::Date;
+        if comparable && mention.score >= 0.6 {
+            self.mentions[found].used = true;
+            return Some(Superlative::Column { column, descending, mention: Some(found) });
+        }
+        self.mentions[found].used = true;
+        Some(Superlative::Rows { table: self.catalog.table_of(column), descending })
+    }
+
+    /// Something of the question's own table may hold the number already: `number_of_students`.
+    fn most_rows(&mut self, found: usize, table: TableId, descending: bool) -> Superlative {
+        self.mentions[found].used = true;
+        let counted = &self.catalog.table(table).names[0];
+        let heads: Vec<TableId> = self.named.iter().copied().filter(|other| *other != table).collect();
+        let is_count = |column: &ColumnId| {
+            let stems = &self.catalog.column(*column).names[0];
+            let counts = stems.iter().any(|stem| matches!(stem.as_str(), "number" | "count" | "total"));
+            counts && counted.iter().all(|stem| stems.contains(stem)) && self.is_number(*column)
+        };
+        match heads.iter().flat_map(|head| self.catalog.columns_of(*head)).find(is_count) {
+            Some(column) => Superlative::Column { column, descending, mention: None },
+            None => Superlative::Rows { table, descending },
+        }
+    }
+
+    /// The table named next, then the others.
+    fn tables_from(&self, at: usize) -> Vec<TableId> {
+        let next =
+            self.mentions.iter().filter(|mention| mention.start >= at).filter_map(|mention| mention.table).take(1);
+        next.chain(self.likely_tables()).collect()
+    }
+
+    /// "What is the highest price?" asks for the value; "which product has the highest price?" for the row.
+    pub(super) fn settle_superlative(&mut self) {
+        let Some(Superlative::Column { column, descending, mention: Some(index) }) = self.superlative else { return };
+        if self.limit.is_some() {
+            return;
+        }
+        let mention = &self.mentions[index];
+        let grouped = |start: usize| self.groups.iter().any(|(_, at)| *at == start);
+        let other = |other: &Settled, at: usize| {
+            at != index
+                && self.region[other.start]
+                && other.start < self.order_start()
+                && !grouped(other.start)
+                && !self.aggregates.iter().any(|(m, _)| *m == at)
+        };
+        let shows_more = self.free_columns().any(|(at, mention, _)| other(mention, at));
+        let asks_row = matches!(self.word(0), "which" | "who");
+        let value = self.region[mention.start] && (!self.groups.is_empty() || !shows_more) && !asks_row;
+        if value != self.chose(Choice::FlipSuperlative) {
+            self.mentions[index].used = false;
+            self.superlative = None;
+            let already = self.aggregates.iter().any(|(other, _)| *other == index);
+            if !already && self.is_number(column) {
+                self.aggregates.push((index, if descending { Function::Maximum } else { Function::Minimum }));
+            }
+        } else {
+            self.aggregates
+                .retain(|(other, function)| *other != index || matches!(function, Function::Sum | Function::Average));
+        }
+    }
+}

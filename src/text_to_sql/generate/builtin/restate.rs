@@ -1,0 +1,146 @@
+//! A plan in plain words, for the person who asked: what is shown, of what, under which conditions.
+
+use super::joins::JoinTree;
+use super::plan::{Comparison, Condition, Expression, Function, Literal, Order, Place, Plan, Unit};
+use crate::text_to_sql::link::catalog::{Catalog, ColumnId, TableId};
+use crate::text_to_sql::link::words::identifier_words;
+
+/// One sentence.
+pub fn restate(catalog: &Catalog, plan: &Plan, joins: &JoinTree) -> String {
+    let words = Words { catalog, several: !joins.steps.is_empty() };
+    let outputs: Vec<String> = plan.outputs.iter().map(|output| words.expression(*output)).collect();
+    let mut text = format!("Shows {}{}", if plan.distinct { "the different " } else { "" }, list(&outputs, "and"));
+    text.push_str(&format!(" from {}", words.tables(joins)));
+    if !plan.conditions.is_empty() {
+        let conditions: Vec<String> = plan.conditions.iter().map(|condition| words.condition(condition)).collect();
+        text.push_str(&format!(", only where {}", list(&conditions, if plan.any_condition { "or" } else { "and" })));
+    }
+    let groups: Vec<String> = plan.groups.iter().map(|group| words.expression(*group)).collect();
+    if !groups.is_empty() {
+        text.push_str(&format!(", for each {}", list(&groups, "and")));
+    }
+    if let Some(having) = &plan.having {
+        let compared = comparison(having.comparison);
+        text.push_str(&format!(
+            ", keeping those whose {} is {compared}{}",
+            words.expression(having.expression),
+            having.value
+        ));
+    }
+    let order: Vec<String> = plan.order.iter().map(|order| words.order(*order)).collect();
+    if !order.is_empty() {
+        text.push_str(&format!(", ordered by {}", list(&order, "then")));
+    }
+    match plan.limit {
+        Some(1) => text.push_str(", the first row only"),
+        Some(limit) => text.push_str(&format!(", the first {limit} rows only")),
+        None => {}
+    }
+    text.push('.');
+    text
+}
+
+struct Words<'a> {
+    catalog: &'a Catalog<'a>,
+    several: bool,
+}
+
+impl Words<'_> {
+    fn tables(&self, joins: &JoinTree) -> String {
+        let names: Vec<String> = joins.tables().map(|table| self.table(table)).collect();
+        match &names[..] {
+            [only] => only.clone(),
+            [first, others @ ..] => format!("{first} with their {}", list(others, "and")),
+            [] => String::new(),
+        }
+    }
+
+    fn table(&self, id: TableId) -> String {
+        self.catalog.table(id).table.name.replace('_', " ")
+    }
+
+    fn column(&self, id: ColumnId) -> String {
+        let entry = self.catalog.column(id);
+        let name = identifier_words(&entry.column.name).join(" ");
+        if self.several { format!("{name} of {}", self.table(entry.table)) } else { name }
+    }
+
+    fn expression(&self, expression: Expression) -> String {
+        match expression {
+            Expression::Column(column) => self.column(column),
+            Expression::Period(column, Unit::Year) => format!("year of {}", self.column(column)),
+            Expression::Period(column, Unit::Month) => format!("month of {}", self.column(column)),
+            Expression::CountRows => "the number of rows".to_owned(),
+            Expression::CountDistinct(column) => format!("the number of different {}", self.column(column)),
+            Expression::Aggregate(function, column) => {
+                let function = match function {
+                    Function::Sum => "total",
+                    Function::Average => "average",
+                    Function::Minimum => "lowest",
+                    Function::Maximum => "highest",
+                };
+                format!("the {function} {}", self.column(column))
+            }
+        }
+    }
+
+    fn condition(&self, condition: &Condition) -> String {
+        let column = self.column(condition.column());
+        match condition {
+            Condition::Compare { comparison: by, value, .. } => {
+                format!("{column} is {}{}", comparison(*by), literal(value))
+            }
+            Condition::OneOf { values, .. } => {
+                format!("{column} is {}", list(&values.iter().map(literal).collect::<Vec<_>>(), "or"))
+            }
+            Condition::Between { low, high, .. } => format!("{column} is from {} to {}", literal(low), literal(high)),
+            Condition::Within { from, until, .. } => {
+                let from = from.map(|day| format!("on or after {day}"));
+                let until = until.map(|day| format!("before {day}"));
+                format!("{column} is {}", list(&from.into_iter().chain(until).collect::<Vec<_>>(), "and"))
+            }
+            Condition::Matches { text, place, .. } => {
+                let verb = match place {
+                    Place::Anywhere => "contains",
+                    Place::Start => "starts with",
+                    Place::End => "ends with",
+                };
+                format!("{column} {verb} \"{text}\"")
+            }
+            Condition::SameText { text, .. } => format!("{column} is \"{text}\""),
+            Condition::IsTrue { .. } => format!("{column} is true"),
+            Condition::Average { comparison: by, .. } => format!("{column} is {}its average", comparison(*by)),
+        }
+    }
+
+    fn order(&self, order: Order) -> String {
+        let direction = if order.descending { "from high to low" } else { "from low to high" };
+        format!("{} {direction}", self.expression(order.expression))
+    }
+}
+
+fn comparison(comparison: Comparison) -> &'static str {
+    match comparison {
+        Comparison::Equal => "",
+        Comparison::Greater => "more than ",
+        Comparison::GreaterOrEqual => "at least ",
+        Comparison::Less => "less than ",
+        Comparison::LessOrEqual => "at most ",
+    }
+}
+
+fn literal(literal: &Literal) -> String {
+    match literal {
+        Literal::Number(number) => number.clone(),
+        Literal::Text(text) => format!("\"{text}\""),
+    }
+}
+
+/// "a, b and c"
+pub fn list(items: &[String], last: &str) -> String {
+    match items {
+        [] => String::new(),
+        [only] => only.clone(),
+        [start @ .., end] => format!("{} {last} {end}", start.join(", ")),
+    }
+}
