@@ -4,4 +4,5 @@
 
 mod embedded_postgres;
 mod embedding;
+mod extract_worker;
 mod fixtures;

@@ -1,4 +1,4 @@
-//! Plain text in any encoding: a byte order mark decides, then valid UTF-8, then the pattern of UTF-16, then a guess from
+//! Plain text in any encoding: a byte order mark decides, then the pattern of UTF-16, then valid UTF-8, then a guess from
 //! the bytes as browsers make it (chardetng).
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
@@ -31,10 +31,11 @@ pub fn is_text(head: &[u8]) -> bool {
 }
 
 fn encoding_of(bytes: &[u8]) -> &'static Encoding {
-    if std::str::from_utf8(bytes).is_ok() {
-        return UTF_8;
-    }
-    utf16(bytes).unwrap_or_else(|| guess(bytes))
+    // UTF-16 of ASCII letters is valid UTF-8, too: with a NUL at every other place.
+    utf16(bytes).unwrap_or_else(|| match std::str::from_utf8(bytes) {
+        Ok(_) => UTF_8,
+        Err(_) => guess(bytes),
+    })
 }
 
 /// UTF-16 without a mark: text of most scripts then has a NUL, or the same high byte, in every other place; we look for

@@ -1,0 +1,227 @@
+//! The extraction worker as the server runs it: the real executable, real files, and every way a child can end.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use almanac::ingest::extract::worker::{Limits, Worker};
+use almanac::ingest::extract::{
+    ContentType, ExtractCode, ExtractFailure, ExtractOptions, Extracted, MAX_TEXT_BYTES, PdfEngine, detect,
+};
+
+type Reply = Result<Extracted, ExtractFailure>;
+
+fn executable() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_almanac"))
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+async fn extract_with(worker: &Worker, path: &Path) -> Reply {
+    let bytes = std::fs::read(path).unwrap();
+    let content_type = detect(&bytes, path.file_name().and_then(|name| name.to_str()), None)?;
+    worker.extract(path, content_type, &ExtractOptions::default()).await
+}
+
+async fn extract(name: &str) -> Reply {
+    extract_with(&Worker::new(executable(), Limits::default()), &fixture(name)).await
+}
+
+async fn code_of(name: &str) -> ExtractCode {
+    let failure = extract(name).await.unwrap_err();
+    assert!(!failure.retryable, "{name} will not get better by itself");
+    assert!(failure.detail.ends_with('.') || failure.code == ExtractCode::Unsupported, "{}", failure.detail);
+    failure.code
+}
+
+/// A file that is deleted at the end.
+struct TempFile(PathBuf);
+
+impl TempFile {
+    fn new(name: &str, bytes: &[u8]) -> TempFile {
+        let path = std::env::temp_dir().join(format!("almanac-extract-{}-{name}", std::process::id()));
+        std::fs::write(&path, bytes).unwrap();
+        TempFile(path)
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
+    }
+}
+
+/// A page that takes seconds to read.
+fn slow_page() -> String {
+    "<table><tr><td><b><i>a</i></b><p>word, <em>word</em></td></tr></table>".repeat(60_000)
+}
+
+#[tokio::test]
+async fn every_sample_document_is_read() {
+    let worker = Worker::new(executable(), Limits::default());
+    for entry in std::fs::read_dir(fixture("documents")).unwrap() {
+        let path = entry.unwrap().path();
+        let extracted = extract_with(&worker, &path).await.unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+        assert!(extracted.text.len() > 500, "{}", path.display());
+        assert!(!extracted.text.contains(['\r', '\0']));
+        assert!(extracted.pages.is_sorted_by_key(|page| (page.number, page.start)));
+        assert_eq!(extracted.pages.is_empty(), path.extension().is_none_or(|ending| ending != "pdf"));
+    }
+}
+
+#[tokio::test]
+async fn both_pdf_engines_find_the_words_of_every_page() {
+    let worker = Worker::new(executable(), Limits::default());
+    let path = fixture("documents/annual-report-2025.pdf");
+    let read =
+        async |pdf_engine| worker.extract(&path, ContentType::Pdf, &ExtractOptions { pdf_engine }).await.unwrap();
+    let (rich, plain) = (read(PdfEngine::Pdfboss).await, read(PdfEngine::PdfExtract).await);
+    assert!(rich.markdown && !plain.markdown);
+    assert_eq!(rich.pages.len(), plain.pages.len());
+    assert!(rich.pages.len() > 1 && rich.text.contains("\n# ") | rich.text.starts_with("# "));
+    let words = |extracted: &Extracted| extracted.text.split_whitespace().count();
+    assert!(words(&plain) * 10 > words(&rich) * 8);
+}
+
+#[tokio::test]
+async fn bad_files_are_typed_failures() {
+    assert_eq!(code_of("broken/empty.txt").await, ExtractCode::Empty);
+    assert_eq!(code_of("broken/whitespace.txt").await, ExtractCode::Empty);
+    assert_eq!(code_of("broken/encrypted.pdf").await, ExtractCode::PdfEncrypted);
+    assert_eq!(code_of("broken/not-a-pdf.pdf").await, ExtractCode::PdfBroken);
+    assert_eq!(code_of("broken/image-only.pdf").await, ExtractCode::NeedsOcr);
+    assert_eq!(code_of("broken/picture.png").await, ExtractCode::Unsupported);
+    assert_eq!(code_of("broken/archive.zip").await, ExtractCode::Unsupported);
+}
+
+#[tokio::test]
+async fn a_truncated_pdf_gives_what_is_left_or_a_typed_failure() {
+    let whole = std::fs::read(fixture("documents/annual-report-2025.pdf")).unwrap();
+    let worker = Worker::new(executable(), Limits::default());
+    for tenth in 1..10 {
+        let file = TempFile::new(&format!("cut-{tenth}.pdf"), &whole[..whole.len() * tenth / 10]);
+        if let Err(failure) = extract_with(&worker, &file.0).await {
+            let known = [ExtractCode::PdfBroken, ExtractCode::Empty, ExtractCode::NeedsOcr];
+            assert!(known.contains(&failure.code), "{tenth}: {failure:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_that_viewers_open_are_read() {
+    assert!(extract("broken/owner-password.pdf").await.is_ok(), "encrypted under the empty password");
+    for name in ["utf-16le.txt", "utf-16be.txt", "latin-1.txt", "shift-jis.txt"] {
+        let extracted = extract(&format!("broken/{name}")).await.unwrap();
+        assert!(!extracted.text.contains(['\u{fffd}', '\0']), "{name}: {}", extracted.text);
+    }
+    assert!(extract("broken/nested-lists.md").await.is_ok());
+}
+
+#[tokio::test]
+async fn two_hundred_thousand_nested_elements_are_read() {
+    let depth = 200_000;
+    let divs =
+        TempFile::new("divs.html", format!("{}deep{}", "<div>".repeat(depth), "</div>".repeat(depth)).as_bytes());
+    let tables = TempFile::new("tables.html", format!("{}deep", "<table><tr><td>".repeat(60_000)).as_bytes());
+    let worker = Worker::new(executable(), Limits::default());
+    for file in [divs, tables] {
+        assert_eq!(extract_with(&worker, &file.0).await.unwrap().text.trim(), "deep");
+    }
+}
+
+#[tokio::test]
+async fn too_much_text_is_a_typed_failure() {
+    let file = TempFile::new("large.txt", &b"words and more words\n".repeat(MAX_TEXT_BYTES / 21 + 1));
+    let failure = extract_with(&Worker::new(executable(), Limits::default()), &file.0).await.unwrap_err();
+    assert_eq!((failure.code, failure.retryable), (ExtractCode::TooLarge, false));
+}
+
+#[tokio::test]
+async fn too_much_memory_is_a_typed_failure() {
+    let file = TempFile::new("memory.html", slow_page().as_bytes());
+    let limits = Limits { memory_bytes: 160 * 1024 * 1024, ..Limits::default() };
+    let failure = extract_with(&Worker::new(executable(), limits), &file.0).await.unwrap_err();
+    assert_eq!((failure.code, failure.retryable), (ExtractCode::OutOfMemory, false), "{failure}");
+}
+
+#[tokio::test]
+async fn too_much_computing_is_a_typed_failure() {
+    let file = TempFile::new("cpu.html", slow_page().repeat(4).as_bytes());
+    let limits = Limits { cpu: Duration::from_secs(1), ..Limits::default() };
+    let failure = extract_with(&Worker::new(executable(), limits), &file.0).await.unwrap_err();
+    assert_eq!((failure.code, failure.retryable), (ExtractCode::Timeout, false), "{failure}");
+}
+
+#[tokio::test]
+async fn too_much_time_is_a_failure_that_may_pass() {
+    let file = TempFile::new("wall.html", slow_page().as_bytes());
+    let limits = Limits { wall: Duration::from_millis(100), ..Limits::default() };
+    let failure = extract_with(&Worker::new(executable(), limits), &file.0).await.unwrap_err();
+    assert_eq!((failure.code, failure.retryable), (ExtractCode::Timeout, true), "{failure}");
+}
+
+#[tokio::test]
+async fn an_executable_that_is_no_worker_is_a_failure_that_may_pass() {
+    for program in ["/bin/false", "/bin/cat", "/nowhere/almanac"] {
+        let worker = Worker::new(PathBuf::from(program), Limits::default());
+        let failure = extract_with(&worker, &fixture("documents/glossary.md")).await.unwrap_err();
+        assert_eq!((failure.code, failure.retryable), (ExtractCode::Unavailable, true), "{program}: {failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_answers_without_end_is_stopped() {
+    let worker = Worker::new(PathBuf::from("/usr/bin/yes"), Limits::default());
+    let failure = extract_with(&worker, &fixture("documents/glossary.md")).await.unwrap_err();
+    assert_eq!(failure.code, ExtractCode::TooLarge, "{failure}");
+}
+
+#[tokio::test]
+async fn dropping_the_future_kills_the_child() {
+    // A copy of the executable: no other test has a child of this name.
+    let copy = TempFile::new("dropped", b"");
+    std::fs::copy(executable(), &copy.0).unwrap();
+    let file = TempFile::new("dropped.html", slow_page().repeat(4).as_bytes());
+    let worker = Worker::new(copy.0.clone(), Limits::default());
+    let reading = tokio::time::timeout(Duration::from_millis(300), extract_with(&worker, &file.0));
+    assert!(reading.await.is_err(), "the page takes longer to read than that");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while processes_of(&copy.0) > 0 {
+        assert!(Instant::now() < deadline, "the child outlived its reader");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn processes_of(executable: &Path) -> usize {
+    let links =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| std::fs::read_link(entry.ok()?.path().join("exe")).ok());
+    links.filter(|link| link == executable).count()
+}
+
+#[test]
+fn a_child_ends_when_its_parent_is_gone() {
+    let page = slow_page().repeat(4);
+    let mut child = Command::new(executable())
+        .arg("extract-worker")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let request = serde_json::json!({
+        "content_type": "text/html",
+        "options": { "pdf_engine": "pdfboss" },
+        "memory_bytes": 2_u64 << 30,
+        "cpu_seconds": 30,
+        "file_bytes": page.len(),
+    });
+    writeln!(stdin, "{request}").unwrap();
+    stdin.write_all(page.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty(), "{}", output.status);
+}
