@@ -281,13 +281,13 @@ impl<'a> Walker<'a> {
     }
 
     fn base_table(&mut self, parts: &[&'a Ident]) -> Relation<'a> {
-        parts.iter().for_each(|part| self.name(part));
         let folded: Vec<Name<'a>> = parts.iter().map(|part| self.dialect.fold(part)).collect();
         let last = folded.last().cloned().unwrap_or_default();
         if parts.iter().any(|part| part.quote_style == Some('\'')) {
             self.refuse(ViolationCode::NotAllowed, format!("Table names take double quotes, not '{last}'."));
             return Relation::unknown(last);
         }
+        parts.iter().for_each(|part| self.name(part));
         let index = match folded.as_slice() {
             [name] if !self.dialect.is_reserved(parts[0]) && !self.dialect.is_system_table(name) => self.search(name),
             [schema, name] if !self.is_system_schema(schema) && !self.dialect.is_system_table(name) => {
@@ -405,7 +405,8 @@ impl<'a> Walker<'a> {
         if with_ordinality {
             outputs.push(Output::named("ordinality"));
         }
-        Relation::of_columns(name, self.renamed(outputs, &names))
+        let scalar = outputs.len() == 1;
+        Relation { scalar, ..Relation::of_columns(name, self.renamed(outputs, &names)) }
     }
 
     fn sample(&mut self, sample: Option<&'a TableSampleKind>) {

@@ -7,8 +7,16 @@ use super::dialect::contains;
 use super::violation::ViolationCode;
 use super::walk::{Walker, spelled};
 
+/// `char(10000000)` pads every value to ten megabytes.
+const MAX_TYPE_LENGTH: u64 = 10_000;
+
 impl<'a> Walker<'a> {
     pub(super) fn data_type(&mut self, data_type: &'a DataType) {
+        let text = data_type.to_string();
+        let mut numbers = text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse::<u64>().ok());
+        if numbers.any(|number| number > MAX_TYPE_LENGTH) {
+            self.refuse(ViolationCode::TooComplex, format!("The length in `{text}` is above {MAX_TYPE_LENGTH}."));
+        }
         match data_type {
             DataType::Bool
             | DataType::Boolean
