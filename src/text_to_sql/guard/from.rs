@@ -68,7 +68,11 @@ impl<'a> Walker<'a> {
                 }
                 Some(JoinConstraint::Using(columns)) => self.using(columns, scope, floor, middle),
                 Some(JoinConstraint::Natural) => self.natural(scope, floor, middle),
-                Some(JoinConstraint::None) | None => Vec::new(),
+                Some(JoinConstraint::None) => {
+                    self.joined_on_something(join_operator);
+                    Vec::new()
+                }
+                None => Vec::new(),
             };
             star = self.joined_star(star, right, &merged);
             scope.merged.extend(merged);
@@ -90,6 +94,13 @@ impl<'a> Walker<'a> {
                 self.not_allowed("A join of this kind");
                 None
             }
+        }
+    }
+
+    /// SQLite takes a join without a condition for a cross join; PostgreSQL does not.
+    fn joined_on_something(&mut self, operator: &JoinOperator) {
+        if self.dialect.lateral && !matches!(operator, JoinOperator::CrossJoin(_)) {
+            self.refuse(ViolationCode::Syntax, "JOIN needs ON or USING; a join of everything is CROSS JOIN.");
         }
     }
 

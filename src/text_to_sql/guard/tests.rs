@@ -157,6 +157,8 @@ const HONEST_SQLITE: &[&str] = &[
     "SELECT title FROM documents WHERE documents MATCH 'lamp AND desk'",
     "SELECT name AS 'Product' FROM products LIMIT 5, 10",
     "SELECT rowid, name FROM products",
+    "SELECT 1 FROM orders WHERE total IS 5 AND status IS NOT 'x' AND Note ISNULL AND id NOTNULL AND total << 1 > 2",
+    "SELECT price IS \"dear\", price IS NOT NULL, price IS NOT DISTINCT FROM 1 FROM products",
     "SELECT o.Note, NOTE FROM orders o ORDER BY note COLLATE NOCASE",
 ];
 

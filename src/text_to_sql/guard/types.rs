@@ -69,7 +69,8 @@ impl<'a> Walker<'a> {
                 parts.iter().for_each(|part| self.name(part));
                 let built_in = matches!(parts.as_slice(), [ident] if contains(&self.dialect.types, &ident.value));
                 let folded: Vec<_> = parts.iter().map(|part| self.dialect.fold(part)).collect();
-                if !built_in && !(modifiers.is_empty() && self.is_enumeration(&folded.join("."))) {
+                let enumeration = modifiers.is_empty() && self.is_enumeration(&folded.join("."));
+                if !built_in && !enumeration {
                     self.type_not_allowed(&spelled(&parts));
                 }
             }

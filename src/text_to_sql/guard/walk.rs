@@ -200,7 +200,7 @@ impl<'a> Walker<'a> {
                     self.ctes.push(Cte { name: itself.name, columns });
                 }
                 let (right, _) = self.set_expr(right, &mut None);
-                (self.combined(left, &right), None)
+                (self.combined(&left, &right), None)
             }
             SetExpr::Values(values) => (self.values(values), None),
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
@@ -223,12 +223,12 @@ impl<'a> Walker<'a> {
         self.absent(known_operator && known_quantifier, "MINUS or BY NAME");
     }
 
-    fn combined(&mut self, left: Vec<Output<'a>>, right: &[Output<'a>]) -> Vec<Output<'a>> {
+    fn combined(&mut self, left: &[Output<'a>], right: &[Output<'a>]) -> Vec<Output<'a>> {
         if left.len() != right.len() && self.violations.is_empty() {
             let detail = format!("The SELECTs combined here have {} and {} columns.", left.len(), right.len());
             self.refuse(ViolationCode::Syntax, detail);
         }
-        without_sources(&left)
+        without_sources(left)
     }
 
     fn values(&mut self, values: &'a Values) -> Vec<Output<'a>> {
@@ -440,8 +440,13 @@ impl<'a> Walker<'a> {
         self.columns.insert((source.table, column.name.clone()));
     }
 
+    /// The row number is the other name of a key of one whole-number column.
     pub(super) fn read_row_id(&mut self, table: usize, name: &str) {
-        self.columns.insert((table, name.to_owned()));
+        let column = match self.schema.tables[table].primary_key.as_slice() {
+            [key] => key,
+            _ => name,
+        };
+        self.columns.insert((table, column.to_owned()));
     }
 
     pub(super) fn read_table(&mut self, index: usize) {
