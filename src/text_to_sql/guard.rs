@@ -17,6 +17,7 @@ mod parse;
 mod postgres;
 mod scope;
 mod sqlite;
+mod sqlite_grammar;
 mod types;
 mod violation;
 mod walk;

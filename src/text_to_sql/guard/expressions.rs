@@ -56,9 +56,9 @@ impl<'a> Walker<'a> {
                 self.expressions(operand.as_deref());
                 for CaseWhen { condition, result } in conditions {
                     self.compared(operand.as_deref(), condition);
-                    self.expressions([result]);
+                    self.value_or_loose_text(result);
                 }
-                self.expressions(else_result.as_deref());
+                else_result.iter().for_each(|result| self.value_or_loose_text(result));
             }
             Expr::Exists { subquery, negated: _ } => {
                 self.query(subquery, &mut None);
@@ -77,11 +77,11 @@ impl<'a> Walker<'a> {
                 self.compared(Some(expr), high);
             }
             Expr::Like { negated: _, any, expr, pattern, escape_char } => {
-                self.absent(!any, "LIKE ANY");
+                self.absent(!any || self.dialect.arrays, "LIKE ANY");
                 self.pattern(expr, pattern, escape_char.as_deref());
             }
             Expr::ILike { negated: _, any, expr, pattern, escape_char } => {
-                self.absent(!any && self.dialect.lateral, "ILIKE");
+                self.absent(!any || self.dialect.arrays, "ILIKE ANY");
                 self.pattern(expr, pattern, escape_char.as_deref());
             }
             Expr::SimilarTo { negated: _, expr, pattern, escape_char } => {
@@ -187,13 +187,26 @@ impl<'a> Walker<'a> {
     /// that: the rewritten text says what was meant. Where both sides could be such a string, a name was meant.
     fn compared(&mut self, with: Option<&'a Expr>, value: &'a Expr) {
         let against_a_value = with.is_some_and(|with| !self.is_loose_text(with) && !matches!(with, Expr::Value(_)));
+        if against_a_value { self.value_or_loose_text(value) } else { self.expressions([value]) }
+    }
+
+    fn value_or_loose_text(&mut self, value: &'a Expr) {
         match value {
-            Expr::Identifier(ident) if against_a_value && self.is_loose_text(value) => {
+            Expr::Identifier(ident) if self.is_loose_text(value) => {
                 self.name(ident);
                 if let Some(range) = self.words.range(ident.span) {
                     self.rewrites.push(Rewrite { range, with: format!("'{}'", ident.value.replace('\'', "''")) });
                 }
             }
+            _ => self.expressions([value]),
+        }
+    }
+
+    /// An argument like `"%Y"`, which nobody would take for a column.
+    pub(super) fn argument_value(&mut self, value: &'a Expr) {
+        let name_like = |c: char| c.is_alphanumeric() || matches!(c, '_' | ' ');
+        match value {
+            Expr::Identifier(ident) if !ident.value.chars().all(name_like) => self.value_or_loose_text(value),
             _ => self.expressions([value]),
         }
     }
@@ -414,7 +427,9 @@ impl<'a> Walker<'a> {
         if self.dialect.system_columns.contains(name.as_ref()) {
             return Meaning::Unknown;
         }
-        self.scopes.iter().rev().find_map(|scope| self.meaning_in(scope, &name)).unwrap_or(Meaning::Unknown)
+        let column = self.scopes.iter().rev().find_map(|scope| self.meaning_in(scope, &name));
+        let scalar = || self.scopes.iter().rev().find_map(|scope| scope.relation(&name)).is_some_and(|it| it.scalar);
+        column.unwrap_or_else(|| if scalar() { Meaning::Alias } else { Meaning::Unknown })
     }
 
     fn meaning_in(&self, scope: &Scope<'a>, name: &str) -> Option<Meaning> {

@@ -68,7 +68,11 @@ impl<'a> Walker<'a> {
                 }
                 Some(JoinConstraint::Using(columns)) => self.using(columns, scope, floor, middle),
                 Some(JoinConstraint::Natural) => self.natural(scope, floor, middle),
-                Some(JoinConstraint::None) | None => Vec::new(),
+                Some(JoinConstraint::None) => {
+                    self.joined_on_something(join_operator);
+                    Vec::new()
+                }
+                None => Vec::new(),
             };
             star = self.joined_star(star, right, &merged);
             scope.merged.extend(merged);
@@ -90,6 +94,13 @@ impl<'a> Walker<'a> {
                 self.not_allowed("A join of this kind");
                 None
             }
+        }
+    }
+
+    /// SQLite takes a join without a condition for a cross join; PostgreSQL does not.
+    fn joined_on_something(&mut self, operator: &JoinOperator) {
+        if self.dialect.lateral && !matches!(operator, JoinOperator::CrossJoin(_)) {
+            self.refuse(ViolationCode::Syntax, "JOIN needs ON or USING; a join of everything is CROSS JOIN.");
         }
     }
 
@@ -281,13 +292,13 @@ impl<'a> Walker<'a> {
     }
 
     fn base_table(&mut self, parts: &[&'a Ident]) -> Relation<'a> {
-        parts.iter().for_each(|part| self.name(part));
         let folded: Vec<Name<'a>> = parts.iter().map(|part| self.dialect.fold(part)).collect();
         let last = folded.last().cloned().unwrap_or_default();
         if parts.iter().any(|part| part.quote_style == Some('\'')) {
             self.refuse(ViolationCode::NotAllowed, format!("Table names take double quotes, not '{last}'."));
             return Relation::unknown(last);
         }
+        parts.iter().for_each(|part| self.name(part));
         let index = match folded.as_slice() {
             [name] if !self.dialect.is_reserved(parts[0]) && !self.dialect.is_system_table(name) => self.search(name),
             [schema, name] if !self.is_system_schema(schema) && !self.dialect.is_system_table(name) => {
@@ -405,7 +416,8 @@ impl<'a> Walker<'a> {
         if with_ordinality {
             outputs.push(Output::named("ordinality"));
         }
-        Relation::of_columns(name, self.renamed(outputs, &names))
+        let scalar = outputs.len() == 1;
+        Relation { scalar, ..Relation::of_columns(name, self.renamed(outputs, &names)) }
     }
 
     fn sample(&mut self, sample: Option<&'a TableSampleKind>) {

@@ -82,7 +82,7 @@ impl<'a> Walker<'a> {
                 let counted = function == "count" && self.counted_column(expr);
                 let row = matches!(expr, Expr::Identifier(ident) if !counted && self.takes_row(function, ident));
                 if !counted && !row {
-                    self.expressions([expr]);
+                    self.argument_value(expr);
                 }
             }
             FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if function == "count" => {}

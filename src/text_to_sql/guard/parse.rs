@@ -62,8 +62,8 @@ fn starts_a_query(canonical: &Canonical) -> Result<(), Violation> {
     let is = |keyword: &&str| first.is_some_and(|word| word.eq_ignore_ascii_case(keyword));
     match first {
         None => Err(not_a_query("An empty statement")),
-        Some(_) if ["select", "with", "values"].iter().any(|keyword| is(&keyword)) => Ok(()),
-        Some(word) if WRITES.iter().any(|keyword| is(&keyword)) => Err(Violation::new(
+        Some(_) if ["select", "with", "values"].iter().any(is) => Ok(()),
+        Some(word) if WRITES.iter().any(is) => Err(Violation::new(
             ViolationCode::Writes,
             format!("`{}` is not allowed: statements may only read.", word.to_uppercase()),
         )),

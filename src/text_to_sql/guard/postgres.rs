@@ -117,7 +117,7 @@ const KEYWORDS: &str = "select distinct on all from where group by having order 
     full outer cross natural using lateral ordinality tablesample bernoulli system repeatable case when then else end \
     and or in is null true false unknown between like ilike similar to escape exists any some array cast extract \
     interval at zone collate over partition window range groups unbounded preceding following current filter within \
-    rollup cube grouping sets substring trim both leading trailing position overlay placing for ceil floor isnull notnull \
+    rollup cube grouping sets unnest substring substr trim both leading trailing position overlay placing for ceil floor isnull notnull \
     normalized nfc nfd nfkc nfkd overlaps json scalar object unique keys without value";
 
 const FIELDS: &str = "year month day hour minute second quarter week dow doy epoch century decade millennium millenium \

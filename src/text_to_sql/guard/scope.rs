@@ -34,6 +34,8 @@ pub struct Relation<'a> {
     pub table: Option<usize>,
     pub columns: Vec<Output<'a>>,
     pub hidden: Vec<&'a str>,
+    /// A function of one column: its alias stands for that column, whatever the column is called.
+    pub scalar: bool,
     /// An unknown table stands here, which was said; its columns are not complained about one by one.
     pub unknown: bool,
 }
@@ -85,6 +87,7 @@ impl<'a> Relation<'a> {
                 })
                 .collect(),
             hidden: hidden_columns(table),
+            scalar: false,
             unknown: false,
         }
     }

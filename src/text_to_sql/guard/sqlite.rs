@@ -7,12 +7,11 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use sqlparser::dialect::SQLiteDialect;
-
 use super::dialect::{Dialect, words};
+use super::sqlite_grammar::SqliteGrammar;
 
 pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
-    parser: &SQLiteDialect {},
+    parser: &SqliteGrammar,
 
     line_comment_ends: &['\n'],
     nested_comments: false,
@@ -29,7 +28,7 @@ pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
     keywords: words(&[KEYWORDS]),
     reserved: words(&[RESERVED]),
     needs_as: words(&[]),
-    parser_gaps: words(&["exclude materialized indexed is", "nulls"]),
+    parser_gaps: words(&["exclude materialized indexed"]),
 
     folds_quoted: true,
     system_columns: words(&[]),

@@ -7,8 +7,16 @@ use super::dialect::contains;
 use super::violation::ViolationCode;
 use super::walk::{Walker, spelled};
 
+/// `char(10000000)` pads every value to ten megabytes.
+const MAX_TYPE_LENGTH: u64 = 10_000;
+
 impl<'a> Walker<'a> {
     pub(super) fn data_type(&mut self, data_type: &'a DataType) {
+        let text = data_type.to_string();
+        let mut numbers = text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse::<u64>().ok());
+        if numbers.any(|number| number > MAX_TYPE_LENGTH) {
+            self.refuse(ViolationCode::TooComplex, format!("The length in `{text}` is above {MAX_TYPE_LENGTH}."));
+        }
         match data_type {
             DataType::Bool
             | DataType::Boolean
@@ -61,7 +69,8 @@ impl<'a> Walker<'a> {
                 parts.iter().for_each(|part| self.name(part));
                 let built_in = matches!(parts.as_slice(), [ident] if contains(&self.dialect.types, &ident.value));
                 let folded: Vec<_> = parts.iter().map(|part| self.dialect.fold(part)).collect();
-                if !built_in && !(modifiers.is_empty() && self.is_enumeration(&folded.join("."))) {
+                let enumeration = modifiers.is_empty() && self.is_enumeration(&folded.join("."));
+                if !built_in && !enumeration {
                     self.type_not_allowed(&spelled(&parts));
                 }
             }

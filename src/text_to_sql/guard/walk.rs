@@ -45,6 +45,7 @@ pub fn walk(query: &Query, canonical: &Canonical, schema: &Schema, policy: &Poli
         words: Words::new(canonical),
         scopes: Vec::new(),
         ctes: Vec::new(),
+        open_ctes: Vec::new(),
         later_ctes: Vec::new(),
         sized_calls: 0,
         violations: Vec::new(),
@@ -65,6 +66,8 @@ pub(super) struct Walker<'a> {
     pub(super) scopes: Vec<Scope<'a>>,
     /// Innermost last.
     pub(super) ctes: Vec<Cte<'a>>,
+    /// Names of the WITH queries that this place is inside of.
+    pub(super) open_ctes: Vec<Name<'a>>,
     /// Names that a WITH around this place declares further on.
     pub(super) later_ctes: Vec<Name<'a>>,
     /// Calls around this place whose result is as long as an argument says.
@@ -148,9 +151,7 @@ impl<'a> Walker<'a> {
         let sees_all = *recursive || self.dialect.ctes_see_all;
         let names: Vec<Name<'a>> = cte_tables.iter().map(|cte| self.dialect.fold(&cte.alias.name)).collect();
         for (place, cte) in cte_tables.iter().enumerate() {
-            if names[..place].contains(&names[place]) {
-                self.refuse(ViolationCode::NotAllowed, format!("WITH declares `{}` twice.", names[place]));
-            }
+            self.unused_cte_name(&names[place]);
             let outer = self.later_ctes.len();
             if sees_all {
                 self.later_ctes.extend_from_slice(&names[place + 1..]);
@@ -160,14 +161,21 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// Which of two WITH queries of one name is meant depends on the engine, so there may not be two in sight.
+    fn unused_cte_name(&mut self, name: &Name<'a>) {
+        if self.open_ctes.contains(name) || self.ctes.iter().any(|cte| cte.name == *name) {
+            self.refuse(ViolationCode::NotAllowed, format!("WITH declares `{name}` twice; choose another name."));
+        }
+    }
+
     fn cte(&mut self, cte: &'a sqlparser::ast::Cte, name: Name<'a>, sees_itself: bool) {
         let sqlparser::ast::Cte { alias, query, from, materialized: _, closing_paren_token: _ } = cte;
         self.absent(from.is_none(), "FROM in WITH");
         let (_, columns) = self.alias(alias);
         let mut itself = sees_itself.then(|| Recursive { name: name.clone(), columns: columns.clone() });
-        let before = self.ctes.len();
+        self.open_ctes.push(name.clone());
         let outputs = self.query(query, &mut itself);
-        self.ctes.truncate(before);
+        self.open_ctes.pop();
         let outputs = self.renamed(outputs, &columns);
         self.ctes.push(Cte { name, columns: outputs });
     }
@@ -192,7 +200,7 @@ impl<'a> Walker<'a> {
                     self.ctes.push(Cte { name: itself.name, columns });
                 }
                 let (right, _) = self.set_expr(right, &mut None);
-                (self.combined(left, &right), None)
+                (self.combined(&left, &right), None)
             }
             SetExpr::Values(values) => (self.values(values), None),
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
@@ -215,12 +223,12 @@ impl<'a> Walker<'a> {
         self.absent(known_operator && known_quantifier, "MINUS or BY NAME");
     }
 
-    fn combined(&mut self, left: Vec<Output<'a>>, right: &[Output<'a>]) -> Vec<Output<'a>> {
+    fn combined(&mut self, left: &[Output<'a>], right: &[Output<'a>]) -> Vec<Output<'a>> {
         if left.len() != right.len() && self.violations.is_empty() {
             let detail = format!("The SELECTs combined here have {} and {} columns.", left.len(), right.len());
             self.refuse(ViolationCode::Syntax, detail);
         }
-        without_sources(&left)
+        without_sources(left)
     }
 
     fn values(&mut self, values: &'a Values) -> Vec<Output<'a>> {
@@ -257,7 +265,7 @@ impl<'a> Walker<'a> {
             having,
             named_window,
             qualify,
-            window_before_qualify,
+            window_before_qualify: _,
             value_table_mode,
             flavor,
         } = select;
@@ -275,7 +283,7 @@ impl<'a> Walker<'a> {
             cluster_by.is_empty() && distribute_by.is_empty() && sort_by.is_empty(),
             "CLUSTER, DISTRIBUTE or SORT BY",
         );
-        self.absent(qualify.is_none() && !window_before_qualify, "QUALIFY");
+        self.absent(qualify.is_none(), "QUALIFY");
         self.absent(matches!(flavor, SelectFlavor::Standard), "FROM before SELECT");
 
         let scope = self.from(from);
@@ -432,8 +440,13 @@ impl<'a> Walker<'a> {
         self.columns.insert((source.table, column.name.clone()));
     }
 
+    /// The row number is the other name of a key of one whole-number column.
     pub(super) fn read_row_id(&mut self, table: usize, name: &str) {
-        self.columns.insert((table, name.to_owned()));
+        let column = match self.schema.tables[table].primary_key.as_slice() {
+            [key] => key,
+            _ => name,
+        };
+        self.columns.insert((table, column.to_owned()));
     }
 
     pub(super) fn read_table(&mut self, index: usize) {
@@ -449,6 +462,9 @@ impl<'a> Walker<'a> {
             Expr::Cast { expr: inner, kind: _, data_type: _, format: _ } if self.dialect.lateral => {
                 self.natural_name(inner)
             }
+            Expr::Position { expr: _, r#in: _ } => Some("position".into()),
+            Expr::Exists { subquery: _, negated: _ } if self.dialect.lateral => Some("exists".into()),
+            Expr::Extract { field: _, syntax: _, expr: _ } => Some("extract".into()),
             Expr::Function(function) if self.dialect.lateral => match function.name.0.as_slice() {
                 [ObjectNamePart::Identifier(name)] => Some(self.dialect.fold(name)),
                 _ => None,
@@ -580,12 +596,14 @@ impl<'a> Walker<'a> {
 
     /// After AS almost any word is a name; without it, words that begin a clause are not.
     fn output_alias(&mut self, alias: &'a Ident) {
+        if alias.quote_style == Some('\'') {
+            return self.absent(self.dialect.text_aliases, "A string as an alias");
+        }
         self.name(alias);
-        let text_alias = alias.quote_style == Some('\'');
         let after_as = self.words.before(alias.span).is_some_and(|word| word.eq_ignore_ascii_case("as"));
         let clause = alias.quote_style.is_none() && !after_as && contains(&self.dialect.needs_as, &alias.value);
         let reserved = self.dialect.is_reserved(alias) && (!after_as || self.dialect.needs_as.is_empty());
-        if clause || reserved || (text_alias && !self.dialect.text_aliases) {
+        if clause || reserved {
             let detail = format!("`{}` cannot be an alias here; write AS and quote it.", alias.value);
             self.refuse(ViolationCode::NotAllowed, detail);
         }
