@@ -13,12 +13,15 @@ mod plan;
 mod print;
 mod reader;
 mod restate;
+#[cfg(test)]
+mod tests;
 
 use super::{Draft, Generated, MAX_DRAFTS};
 use crate::text_to_sql::link::catalog::Catalog;
 use crate::text_to_sql::link::tokens::{Token, tokenize};
 use crate::text_to_sql::link::{Mention, link};
 use crate::text_to_sql::schema::Schema;
+use joins::JoinTree;
 use plan::Plan;
 use reader::{Choice, Reader, kind_of, read};
 
@@ -61,23 +64,24 @@ fn draft(catalog: &Catalog, tokens: &[Token], mentions: &[Mention], choices: &[C
     if let Some(missing) = reader.missing.take() {
         return Err(missing);
     }
-    let plan = plan.ok_or_else(coverage::nothing_to_show)?;
-    finish(&mut reader, &plan)
+    let mut plan = plan.ok_or_else(coverage::nothing_to_show)?;
+    let joins = joins::connect(catalog, &plan.tables).ok_or_else(|| coverage::unconnected(catalog, &plan.tables))?;
+    assemble::count_each_once(&mut reader, &mut plan, &joins);
+    Ok(finish(&mut reader, &plan, &joins))
 }
 
-fn finish(reader: &mut Reader, plan: &Plan) -> Result<Draft, String> {
+fn finish(reader: &mut Reader, plan: &Plan, joins: &JoinTree) -> Draft {
     let catalog = reader.catalog;
-    let joins = joins::connect(catalog, &plan.tables).ok_or_else(|| coverage::unconnected(catalog, &plan.tables))?;
-    coverage::doubt_joins(reader, plan, &joins);
+    coverage::doubt_joins(reader, plan, joins);
     let unused_words = coverage::unused_words(reader);
     let confidence = coverage::confidence(reader, &unused_words);
-    Ok(Draft {
-        sql: print::print(catalog, plan, &joins),
+    Draft {
+        sql: print::print(catalog, plan, joins),
         confidence,
-        explanation: restate::restate(catalog, plan, &joins),
+        explanation: restate::restate(catalog, plan, joins),
         assumptions: reader.doubts.iter().filter_map(|doubt| doubt.assumption.clone()).collect(),
         unused_words,
-    })
+    }
 }
 
 /// The next best meanings of one mention that are tried.

@@ -188,6 +188,11 @@ impl<'s> Catalog<'s> {
         fallback.map_or_else(|| self.row_columns(table), |column| vec![column])
     }
 
+    /// Whether a column is what people call the row by, not just its first text.
+    pub fn is_name(&self, column: ColumnId) -> bool {
+        self.has_stem(column, "name") || self.has_stem(column, "titl")
+    }
+
     fn add_table(&mut self, table: &'s Table) {
         let id = TableId(self.tables.len());
         let start = self.columns.len();

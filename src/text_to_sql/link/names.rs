@@ -48,6 +48,11 @@ const GRAMMAR_WORDS: &[&str] = &[
 /// Words that add nothing to a name that a column already has in full.
 const GENERIC_STEMS: &[&str] = &["number", "id", "code", "valu", "amount", "date", "rate", "size", "level"];
 
+/// Endings that say how a column holds what the rest of its name says.
+fn is_code(stem: &str) -> bool {
+    matches!(stem, "code" | "name" | "descript")
+}
+
 /// Every span that names a table or a column well enough.
 pub fn find(tokens: &[Token], catalog: &Catalog) -> Vec<Found> {
     let question: BTreeSet<&str> = tokens.iter().map(|token| token.stem.as_str()).collect();
@@ -65,6 +70,11 @@ pub fn find(tokens: &[Token], catalog: &Catalog) -> Vec<Found> {
     }
     found.extend(find_coordinated(tokens, catalog));
     found
+}
+
+/// Whether a lower-case word belongs to the grammar rather than to the data.
+pub fn is_grammar_word(word: &str) -> bool {
+    GRAMMAR_WORDS.contains(&word)
 }
 
 struct Span<'t> {
@@ -91,10 +101,11 @@ impl<'t> Span<'t> {
             .collect();
         let numbers = words.iter().filter(|word| word.number().is_some()).count();
         let inner_only = words.iter().all(|word| !word.function || matches!(word.lower.as_str(), "of" | "the"));
-        let grammar = words.len() == 1 && GRAMMAR_WORDS.contains(&first.lower.as_str());
+        let named_total = first.lower == "total" && tokens.get(end).is_none_or(|next| next.function || next.is_mark());
+        let grammar = words.len() == 1 && GRAMMAR_WORDS.contains(&first.lower.as_str()) && !named_total;
         let counted = |next: &Token| matches!(next.lower.as_str(), "of" | "number");
         let counts = matches!(first.lower.as_str(), "number" | "numbers" | "count" | "total" | "amount" | "sum");
-        let counts_alone = words.len() == 1 && counts && tokens.get(end).is_some_and(counted);
+        let counts_alone = words.len() == 1 && counts && !named_total && tokens.get(end).is_some_and(counted);
         let age =
             matches!(first.lower.as_str(), "year" | "years") && tokens.get(end).is_some_and(|next| next.lower == "old");
         let names = !first.function && !last.function && inner_only && !grammar && !counts_alone && !age;
@@ -145,6 +156,8 @@ impl<'t> Span<'t> {
             let table: BTreeSet<&str> = catalog.table(entry.table).names[0].iter().map(String::as_str).collect();
             let scores = entry.names.iter().map(|name| self.column_score(name, &table, entry));
             let score = scores.fold(0.0, f32::max);
+            let score =
+                if self.words.len() == 1 && is_grammar_word(&self.words[0].lower) && score < 1.0 { 0.0 } else { score };
             let number = matches!(entry.holds, Holds::Number | Holds::NumericText);
             let countable =
                 self.counts && (!number || entry.is_id || entry.names[0].last().is_some_and(|last| last == "number"));
@@ -177,7 +190,7 @@ impl<'t> Span<'t> {
         let own: BTreeSet<&str> = name.iter().map(String::as_str).collect();
         let core: BTreeSet<&str> = own.difference(table).copied().collect();
         let said: BTreeSet<&str> = self.stems.iter().copied().collect();
-        let whole = self.whole_score(&said, &own, &core, table);
+        let whole = self.whole_score(&said, name, &core, table);
         if whole > 0.0 {
             return whole;
         }
@@ -192,12 +205,13 @@ impl<'t> Span<'t> {
     fn whole_score(
         &self,
         said: &BTreeSet<&str>,
-        own: &BTreeSet<&str>,
+        name: &[String],
         core: &BTreeSet<&str>,
         table: &BTreeSet<&str>,
     ) -> f32 {
+        let own: &BTreeSet<&str> = &name.iter().map(String::as_str).collect();
         let id_only = core.len() == 1 && core.contains("id");
-        if said == own || self.joins_to(own) {
+        if said == own || self.joins_to(name) {
             return 1.0;
         }
         if core.is_empty() {
@@ -218,11 +232,11 @@ impl<'t> Span<'t> {
         if with_table { if id_only { 1.0 } else { 1.04 } } else { 0.0 }
     }
 
-    fn joins_to(&self, own: &BTreeSet<&str>) -> bool {
+    fn joins_to(&self, own: &[String]) -> bool {
         let said = self.lower_words().concat();
         let other_count = own.len() != self.words.len();
         let single = own.len() == 1 || self.words.len() == 1;
-        let together: String = own.iter().copied().collect();
+        let together = own.concat();
         self.contiguous
             && self.words.len() <= 2
             && other_count
@@ -245,6 +259,21 @@ impl<'t> Span<'t> {
         if said.len() != self.words.len() || !said.is_subset(own) || id_only || only_table {
             return 0.0;
         }
+        let coded = |whole: &BTreeSet<&str>| {
+            whole.len() == said.len() + 1
+                && name.last().is_some_and(|last| {
+                    is_code(last)
+                        && whole.contains(last.as_str())
+                        && !said.contains(last.as_str())
+                        && said.is_subset(whole)
+                })
+        };
+        if coded(own) {
+            return 0.9;
+        }
+        if coded(core) {
+            return 0.85;
+        }
         let share = ratio(said.len(), own.len());
         if said.len() > 1 {
             return 0.5 + 0.4 * share;
@@ -256,6 +285,14 @@ impl<'t> Span<'t> {
 
     /// More is said than the name has.
     fn extended_score(&self, said: &BTreeSet<&str>, own: &BTreeSet<&str>, entry: &ColumnEntry) -> f32 {
+        let codes = |stem: &&&str| matches!(**stem, "number" | "id" | "code");
+        let bare = |stems: &BTreeSet<&str>| {
+            stems.iter().filter(|stem| !codes(stem)).map(|stem| stem.to_string()).collect::<BTreeSet<_>>()
+        };
+        let both_coded = said.iter().any(|stem| codes(&stem)) && own.iter().any(|stem| codes(&stem)) && said != own;
+        if self.contiguous && both_coded && bare(said) == bare(own) && !bare(own).is_empty() {
+            return 0.86;
+        }
         if !self.contiguous || !own.is_subset(said) || said.len() != own.len() + 1 {
             return 0.0;
         }

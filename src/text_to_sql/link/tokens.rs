@@ -116,7 +116,7 @@ pub fn tokenize(question: &str) -> Vec<Token> {
         at = scan(&chars, at, &mut tokens);
     }
     multiply(&mut tokens);
-    merge_dates(tokens)
+    merge_dates(&tokens)
 }
 
 const NUMBER_WORDS: &[(&str, i32)] = &[
@@ -307,7 +307,7 @@ fn multiply(tokens: &mut Vec<Token>) {
 }
 
 /// "June 21, 2002", "21st of June 2002", "June 2002" and "Q2 2002" each become one token.
-fn merge_dates(tokens: Vec<Token>) -> Vec<Token> {
+fn merge_dates(tokens: &[Token]) -> Vec<Token> {
     let mut out = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::catalog::{Catalog, ColumnId, Holds};
+use super::names::is_grammar_word;
 use super::tokens::{Token, TokenKind};
 use super::words::normal;
 use super::{Found, Meaning};
@@ -16,6 +17,11 @@ const MAX_WORDS: usize = 8;
 const MAX_VALUE_BYTES: usize = 80;
 /// A part of a value is only looked for as a word of at least this many letters.
 const MIN_PART_LETTERS: usize = 4;
+/// Words that say too much else to be read as a value in lower case.
+const COMMON_WORDS: &[&str] =
+    &["time", "times", "name", "names", "numbers", "one", "ones", "first", "last", "new", "old"];
+/// A column with more values than this holds something other than M and F.
+const MAX_SEXES: usize = 6;
 /// A match with a plural or singular ending added or taken off is this much worse.
 const INFLECTED: f32 = 0.04;
 
@@ -32,8 +38,27 @@ pub fn find(tokens: &[Token], catalog: &Catalog) -> Vec<Found> {
             }
         }
     }
+    found.extend(find_sexes(tokens, catalog));
     for (at, token) in tokens.iter().enumerate().filter(|(_, token)| token.is_quoted()) {
         found.push(Found::new(at, at + 1, Meaning::Literal(token.text.clone()), 0.9));
+    }
+    found
+}
+
+/// "male" and "women" where a column of few values says M and F.
+fn find_sexes(tokens: &[Token], catalog: &Catalog) -> Vec<Found> {
+    let letter = |token: &Token| match token.lower.as_str() {
+        "male" | "males" | "men" | "man" | "boys" | "boy" => Some("m"),
+        "female" | "females" | "women" | "woman" | "girls" | "girl" => Some("f"),
+        _ => None,
+    };
+    let mut found = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let Some(letter) = letter(token) else { continue };
+        for id in catalog.columns().filter(|id| catalog.column(*id).column.sample_values.len() <= MAX_SEXES) {
+            let value = values_of(catalog, id).find(|value| value.eq_ignore_ascii_case(letter));
+            found.extend(value.map(|value| Found::new(at, at + 1, Meaning::Value(id, value.to_owned()), 0.85)));
+        }
     }
     found
 }
@@ -114,7 +139,9 @@ fn may_be_value(tokens: &[Token], start: usize, end: usize) -> bool {
     let joins = |token: &Token| token.function || token.is_mark();
     if start + 1 == end {
         let code = first.text.len() >= 2 && first.text.chars().all(char::is_uppercase) && start > 0;
-        return first.number().is_none() && first.dates().is_none() && (!joins(first) || code);
+        let grammar = (is_grammar_word(&first.lower) || COMMON_WORDS.contains(&first.lower.as_str()))
+            && !(first.capital && start > 0);
+        return first.number().is_none() && first.dates().is_none() && !grammar && (!joins(first) || code);
     }
     (!joins(first) && !joins(last)) || (first.capital && last.capital)
 }

@@ -159,7 +159,8 @@ pub fn identifier_words(name: &str) -> Vec<String> {
 /// The stems of an identifier without the little words in it.
 pub fn identifier_stems(name: &str) -> Vec<String> {
     let words = identifier_words(name);
-    let kept = words.iter().filter(|word| !matches!(word.as_str(), "of" | "the" | "a" | "an" | "in" | "for" | "and"));
+    let kept =
+        words.iter().filter(|word| !matches!(word.as_str(), "of" | "the" | "a" | "an" | "in" | "for" | "and" | "is"));
     kept.map(|word| stem(word)).collect()
 }
 

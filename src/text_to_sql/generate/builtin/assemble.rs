@@ -1,5 +1,6 @@
 //! From a reading to a plan: what each part of the question means for the query as a whole.
 
+use super::joins::JoinTree;
 use super::plan::{Expression, Function, Order, Plan};
 use super::reader::{Choice, Group, Kind, Reader, Superlative};
 use crate::text_to_sql::link::catalog::{ColumnId, Holds, TableId};
@@ -22,6 +23,34 @@ pub fn assemble(reader: &mut Reader) -> Option<Plan> {
     set_distinct(reader, &mut plan);
     plan.complete_tables(reader.catalog);
     (!plan.outputs.is_empty()).then_some(plan)
+}
+
+/// Where joins repeat the rows that are counted or listed, each is counted or listed once.
+pub fn count_each_once(reader: &mut Reader, plan: &mut Plan, joins: &JoinTree) {
+    let catalog = reader.catalog;
+    let counted = reader.count.as_ref().and_then(|count| count.of).and_then(|index| reader.mentions[index].table);
+    if let Some(table) = counted.filter(|table| joins.repeats(catalog, *table) && reader.superlative.is_none()) {
+        let once = catalog.single_key(table).map(Expression::CountDistinct);
+        match once {
+            Some(once) => plan
+                .outputs
+                .iter_mut()
+                .filter(|output| **output == Expression::CountRows)
+                .for_each(|output| *output = once),
+            None => reader.assume(
+                0.4,
+                format!("rows of {} are counted once for every row joined to them", catalog.table(table).table.name),
+            ),
+        }
+    }
+    let repeated =
+        |output: &Expression| output.column().is_some_and(|column| joins.repeats(catalog, catalog.table_of(column)));
+    let listed = plan.groups.is_empty() && plan.outputs.iter().all(|output| !output.is_aggregate() && repeated(output));
+    let ordered = plan.order.iter().all(|order| plan.outputs.contains(&order.expression));
+    if listed && ordered {
+        plan.distinct = !reader.chose(Choice::FlipDistinct);
+        reader.assume(0.97, "what is shown is listed once, however many rows are joined to it".to_owned());
+    }
 }
 
 fn add_counted_and_grouped(reader: &mut Reader, plan: &mut Plan) {
@@ -159,11 +188,11 @@ fn add_default_outputs(reader: &mut Reader, plan: &mut Plan) {
         plan.outputs = reader.catalog.columns_of(table).map(Expression::Column).collect();
         return;
     }
-    if let Some(Superlative::Frequency { at, .. }) = reader.superlative {
-        if let Some(column) = reader.frequency_of(at).and_then(|mention| mention.column) {
-            plan.outputs = vec![Expression::Column(column)];
-            return;
-        }
+    if let Some(Superlative::Frequency { at, .. }) = reader.superlative
+        && let Some(column) = reader.frequency_of(at).and_then(|mention| mention.column)
+    {
+        plan.outputs = vec![Expression::Column(column)];
+        return;
     }
     let tables: Vec<TableId> = std::iter::once(table).chain(reader.named.clone()).collect();
     let asked = match reader.word(0) {
@@ -175,9 +204,15 @@ fn add_default_outputs(reader: &mut Reader, plan: &mut Plan) {
         "where" => reader.column_for(&tables, &["location", "address", "city", "place", "country"]),
         _ => None,
     };
-    let columns = asked.map_or_else(|| reader.catalog.display(table), |column| vec![column]);
+    let asked_time_or_place = asked.is_some();
+    let mut columns = asked.map_or_else(|| reader.catalog.display(table), |column| vec![column]);
+    let filtered = |column: &ColumnId| plan.conditions.iter().any(|condition| condition.column() == *column);
+    if columns.iter().any(|column| filtered(column) && !reader.catalog.is_name(*column)) {
+        columns = reader.catalog.columns_of(table).collect();
+    }
     let names: Vec<String> = columns.iter().map(|column| reader.name(*column)).collect();
-    reader.assume(0.95, format!("shown is {}", names.join(", ")));
+    let named = columns.iter().all(|column| reader.catalog.is_name(*column)) || asked_time_or_place;
+    reader.assume(if named { 0.88 } else { 0.6 }, format!("shown is {}", names.join(", ")));
     plan.add_table(table);
     plan.outputs = columns.into_iter().map(Expression::Column).collect();
 }
@@ -208,10 +243,23 @@ fn add_superlative(reader: &mut Reader, plan: &mut Plan) {
             }
             match (column, table) {
                 (Some(column), _) => order_by_frequency(reader, plan, column, descending),
+                (None, None) if shown_alone(reader, plan).is_some() => {
+                    let column = shown_alone(reader, plan);
+                    column.into_iter().for_each(|column| order_by_frequency(reader, plan, column, descending));
+                }
                 _ => order_by_rows(reader, plan, None, descending),
             }
         }
     }
+}
+
+/// The one plain column that is shown of the one table that takes part.
+fn shown_alone(reader: &Reader, plan: &Plan) -> Option<ColumnId> {
+    let column = plan.outputs.iter().find_map(|output| if output.is_aggregate() { None } else { output.column() })?;
+    let table = reader.catalog.table_of(column);
+    let others = plan.columns().iter().any(|other| reader.catalog.table_of(*other) != table)
+        || reader.named.iter().any(|other| *other != table);
+    (!others).then_some(column)
 }
 
 fn order_by_column(reader: &Reader, plan: &mut Plan, column: ColumnId, descending: bool, mention: Option<usize>) {
@@ -406,6 +454,11 @@ fn group_plain_outputs(reader: &mut Reader, plan: &mut Plan) {
     }
     let ordered = plan.order.iter().map(|order| order.expression).filter(|order| !order.is_aggregate());
     let ungrouped: Vec<Expression> = plain.into_iter().chain(ordered).collect();
+    let table_of = |output: &Expression| output.column().map(|column| reader.catalog.table_of(column));
+    let grouped_tables: Vec<_> = plan.groups.iter().map(table_of).collect();
+    if !plan.groups.is_empty() && ungrouped.iter().any(|output| !grouped_tables.contains(&table_of(output))) {
+        reader.doubt(0.5);
+    }
     for output in ungrouped {
         if !plan.groups.contains(&output) && !plan.groups.is_empty() || plan.groups.is_empty() {
             plan.groups.push(output);

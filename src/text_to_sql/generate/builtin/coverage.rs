@@ -20,6 +20,12 @@ const UNUSED_MENTION: f32 = 0.6;
 /// Taking a decision otherwise than by its merits.
 const OTHER_CHOICE: f32 = 0.6;
 
+/// Which tables to join is often a guess, and the more so the longer the way.
+const FIRST_JOIN: f32 = 0.82;
+const FURTHER_JOIN: f32 = 0.75;
+/// Superlatives and limits on counts have more readings than lists.
+const SELECTED_GROUP: f32 = 0.88;
+
 /// Words without content in a question to a database.
 const EMPTY_WORDS: &[&str] = &[
     "about",
@@ -257,21 +263,22 @@ pub fn unconnected(catalog: &Catalog, tables: &[TableId]) -> String {
 pub fn doubt_joins(reader: &mut Reader, plan: &Plan, joins: &JoinTree) {
     if joins.ambiguous {
         let names: Vec<String> = joins.tables().map(|table| reader.catalog.table(table).table.name.clone()).collect();
-        reader.assume(0.5, format!("there are several ways to join {}", list(&names, "and")));
+        reader.assume(0.35, format!("there are several ways to join {}", list(&names, "and")));
     }
-    for _ in 0..joins.steps.len() {
-        reader.doubt(0.94);
+    for step in 0..joins.steps.len() {
+        reader.doubt(if step == 0 { FIRST_JOIN } else { FURTHER_JOIN });
+    }
+    if plan.limit.is_some() || plan.having.is_some() {
+        reader.doubt(SELECTED_GROUP);
     }
     for output in
         plan.outputs.iter().copied().chain(plan.order.iter().map(|order| order.expression)).collect::<Vec<_>>()
     {
-        if let Expression::Aggregate(Function::Sum | Function::Average, column) = output {
-            if joins.repeats(reader.catalog, reader.catalog.table_of(column)) {
-                reader.assume(
-                    0.3,
-                    format!("rows of {} are counted once for every row joined to them", reader.name(column)),
-                );
-            }
+        if let Expression::Aggregate(Function::Sum | Function::Average, column) = output
+            && joins.repeats(reader.catalog, reader.catalog.table_of(column))
+        {
+            reader
+                .assume(0.3, format!("rows of {} are counted once for every row joined to them", reader.name(column)));
         }
     }
     let averages = plan.conditions.iter().filter(|condition| matches!(condition, Condition::Average { .. })).count();
@@ -318,7 +325,7 @@ pub fn confidence(reader: &Reader, unused: &[String]) -> f32 {
 
 fn choice_factor(choice: Choice) -> f32 {
     match choice {
-        Choice::Rank { rank, .. } => OTHER_CHOICE.powi(rank.min(4) as i32),
+        Choice::Rank { rank, .. } => OTHER_CHOICE.powf(rank as f32),
         _ => OTHER_CHOICE,
     }
 }

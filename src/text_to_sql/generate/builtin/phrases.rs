@@ -121,6 +121,9 @@ pub fn comparison_before(tokens: &[Token], at: usize) -> Option<Comparison> {
     let start = at.saturating_sub(7);
     let mut words: Vec<&str> = tokens[start..at].iter().map(|token| token.lower.as_str()).collect();
     let closed = |words: &[&str]| comparison_at_end(words);
+    if let Some(split) = split_comparison(&words) {
+        return Some(split);
+    }
     loop {
         if let Some(found) = closed(&words) {
             return Some(found);
@@ -130,6 +133,18 @@ pub fn comparison_before(tokens: &[Token], at: usize) -> Option<Comparison> {
             _ => return None,
         };
     }
+}
+
+/// "more total passengers than": the comparative and its "than" with at most four words between.
+fn split_comparison(words: &[&str]) -> Option<Comparison> {
+    let (than, before) = words.split_last().filter(|(last, _)| **last == "than")?;
+    let at = before
+        .iter()
+        .rposition(|word| direction(word).is_some())
+        .filter(|at| before.len() - at <= 5 && !than.is_empty())?;
+    let plain = direction(before[at])?;
+    let negated = at > 0 && matches!(before[at - 1], "no" | "not");
+    Some(if negated { inclusive(opposite(plain)) } else { plain })
 }
 
 fn comparison_at_end(words: &[&str]) -> Option<Comparison> {

@@ -17,6 +17,7 @@ use crate::text_to_sql::link::catalog::{Catalog, ColumnId, Holds, TableId};
 use crate::text_to_sql::link::tokens::Token;
 use crate::text_to_sql::link::words::stem;
 use crate::text_to_sql::link::{Candidate, Meaning, Mention};
+use crate::text_to_sql::schema::Engine;
 
 /// A decision that may be taken otherwise. No choice is the first reading; candidates are readings with some.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +137,7 @@ pub fn read<'a>(
     reader.settle();
     reader.find_region();
     reader.read_values();
+    reader.read_flags();
     reader.read_limit();
     reader.read_average_comparison();
     reader.read_aggregates();
@@ -233,7 +235,12 @@ impl<'a> Reader<'a> {
 
     /// Like [`Self::is_measure`], and typed as a number: text cannot be summed on every engine.
     pub fn is_number(&self, column: ColumnId) -> bool {
-        self.holds(column) == Holds::Number && !self.catalog.column(column).is_id
+        let numeric = match self.holds(column) {
+            Holds::Number => true,
+            Holds::NumericText => self.catalog.engine == Engine::Sqlite,
+            _ => false,
+        };
+        numeric && !self.catalog.column(column).is_id
     }
 
     pub fn name(&self, column: ColumnId) -> String {
@@ -412,10 +419,10 @@ impl<'a> Reader<'a> {
         let Some(&(weight, column, score)) = columns.get(rank) else { return };
         let rival = columns.get(1).filter(|_| rank == 0).filter(|rival| rival.0 > weight - 0.05).map(|rival| rival.1);
         if let Some(rival) = rival.filter(|rival| !self.are_joined_by(column, *rival)) {
-            self.assume(0.75, format!("\"{}\" could also be {}", self.phrase(index), self.name(rival)));
+            self.assume(0.6, format!("\"{}\" could also be {}", self.phrase(index), self.name(rival)));
         }
         if score < 0.75 {
-            self.assume(0.85, format!("\"{}\" is {}", self.phrase(index), self.name(column)));
+            self.assume(0.8, format!("\"{}\" is {}", self.phrase(index), self.name(column)));
         }
         let mention = &mut self.mentions[index];
         (mention.column, mention.score, mention.weight) = (Some(column), score, weight);
@@ -445,6 +452,9 @@ impl<'a> Reader<'a> {
         if self.owner_of(index) == Some(entry.table) {
             weight += 0.25;
         }
+        if self.listed_before(index) == Some(entry.table) {
+            weight += 0.15;
+        }
         if entry.is_foreign {
             weight -= 0.12;
         }
@@ -456,6 +466,16 @@ impl<'a> Reader<'a> {
             weight -= near.map_or(0.9, |cost| 0.04 * cost.min(8) as f32);
         }
         weight
+    }
+
+    /// The table of the column just before in a list: "ids, names and …" are mostly of one table.
+    fn listed_before(&self, index: usize) -> Option<TableId> {
+        let before = index.checked_sub(1).map(|before| &self.mentions[before])?;
+        let joined = matches!(
+            self.words(before.end, self.mentions[index].start).collect::<Vec<_>>()[..],
+            ["and"] | [","] | [",", "and"] | ["and", "the"] | [",", "and", "the"]
+        );
+        before.column.filter(|_| joined).map(|column| self.catalog.table_of(column))
     }
 
     /// The table that the words around a mention say it belongs to: "name of the T", "T name", "T and their name".

@@ -15,14 +15,14 @@ pub fn restate(catalog: &Catalog, plan: &Plan, joins: &JoinTree) -> String {
         let conditions: Vec<String> = plan.conditions.iter().map(|condition| words.condition(condition)).collect();
         text.push_str(&format!(", only where {}", list(&conditions, if plan.any_condition { "or" } else { "and" })));
     }
-    let groups: Vec<String> = plan.groups.iter().map(|group| words.expression(*group)).collect();
+    let groups = words.groups(&plan.groups);
     if !groups.is_empty() {
         text.push_str(&format!(", for each {}", list(&groups, "and")));
     }
     if let Some(having) = &plan.having {
         let compared = comparison(having.comparison);
         text.push_str(&format!(
-            ", keeping those whose {} is {compared}{}",
+            ", keeping those where {} is {compared}{}",
             words.expression(having.expression),
             having.value
         ));
@@ -82,6 +82,23 @@ impl Words<'_> {
                 format!("the {function} {}", self.column(column))
             }
         }
+    }
+
+    /// Groups by a whole key are said as the table's rows; what else of that table is grouped adds nothing.
+    fn groups(&self, groups: &[Expression]) -> Vec<String> {
+        let mut said: Vec<String> = Vec::new();
+        for group in groups {
+            let owner = group.column().map(|column| self.catalog.table_of(column));
+            let keyed = owner.filter(|table| {
+                let key = &self.catalog.table(*table).key;
+                !key.is_empty() && key.iter().all(|column| groups.contains(&Expression::Column(*column)))
+            });
+            let words = keyed.map_or_else(|| self.expression(*group), |table| format!("row of {}", self.table(table)));
+            if !said.contains(&words) {
+                said.push(words);
+            }
+        }
+        said
     }
 
     fn condition(&self, condition: &Condition) -> String {

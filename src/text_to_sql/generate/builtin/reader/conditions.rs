@@ -60,7 +60,7 @@ impl Reader<'_> {
                     let or = says_or(self, other.at, placed.at);
                     merge(&mut other.condition, placed.condition);
                     if !or {
-                        self.assume(0.7, "several values of one column: any of them counts".to_owned());
+                        self.assume(0.4, "several values of one column: any of them counts".to_owned());
                     }
                 }
                 None => {
@@ -116,11 +116,15 @@ impl Reader<'_> {
     /// A text that no sample confirms belongs to the column named beside it, or else to what the table is known by.
     fn add_unknown(&mut self, index: usize, part: bool) {
         let (start, end) = (self.mentions[index].start, self.mentions[index].end);
+        if self.add_person(index) || self.add_moment(index) {
+            return;
+        }
         let Some(column) = self.column_beside(index) else {
             self.doubt(0.4);
             self.missing = Some(format!("No column is known that holds \"{}\".", self.phrase(index)));
             return;
         };
+        self.use_column_mention(index, column);
         let text = self.phrase(index);
         if self.holds(column) == Holds::Other {
             return self.doubt(0.4);
@@ -139,10 +143,52 @@ impl Reader<'_> {
         }
         let quoted = self.tokens[start].is_quoted();
         self.assume(
-            if quoted { 0.9 } else { 0.75 },
+            if quoted { 0.6 } else { 0.4 },
             format!("{} is \"{text}\", which no sampled value confirms", self.name(column)),
         );
         self.add_condition(Condition::SameText { column, text }, start);
+    }
+
+    /// A given and a family name in one quoted text, where the samples have both in columns of one table.
+    fn add_person(&mut self, index: usize) -> bool {
+        let text = self.phrase(index);
+        let Some((given, family)) = text.split_once(' ') else { return false };
+        let holds = |column: ColumnId, name: &str| {
+            let values = &self.catalog.column(column).column.sample_values;
+            values.iter().find(|value| value.eq_ignore_ascii_case(name)).cloned()
+        };
+        let people = self.catalog.tables().filter_map(|table| match self.catalog.display(table)[..] {
+            [first, last] => Some(((first, holds(first, given)?), (last, holds(last, family)?))),
+            _ => None,
+        });
+        let Some((first, last)) = people.into_iter().next() else { return false };
+        let at = self.mentions[index].start;
+        for (column, value) in [first, last] {
+            self.add_condition(
+                Condition::Compare { column, comparison: Comparison::Equal, value: Literal::Text(value) },
+                at,
+            );
+        }
+        let named = |mention: &Settled| mention.kind == Kind::Column && mention.end <= at && at - mention.end <= 2;
+        let names = |reader: &Self, mention: &Settled| {
+            mention.column.is_some_and(|column| reader.catalog.has_stem(column, "name"))
+        };
+        if let Some(named) = self.mentions.iter().position(|mention| named(mention) && names(self, mention)) {
+            self.mentions[named].used = true;
+        }
+        true
+    }
+
+    /// A quoted moment ("2024-05-01 12:00:00") compares with the date named before it.
+    fn add_moment(&mut self, index: usize) -> bool {
+        let (text, at) = (self.phrase(index), self.mentions[index].start);
+        let iso = text.get(..10).is_some_and(|day| chrono::NaiveDate::parse_from_str(day, "%Y-%m-%d").is_ok());
+        let near = self.columns_near(index).next_back().and_then(|mention| mention.column);
+        let Some(column) = near.filter(|column| iso && self.holds(*column) == Holds::Date) else { return false };
+        let comparison = comparison_before(self.tokens, at).unwrap_or(Comparison::Equal);
+        self.use_column_mention(index, column);
+        self.add_condition(Condition::Compare { column, comparison, value: Literal::Text(text) }, at);
+        true
     }
 
     fn asks_for_part(&self, index: usize) -> bool {
@@ -201,16 +247,23 @@ impl Reader<'_> {
         let start = self.mentions[index].start;
         let near = self.columns_near(index).next_back().and_then(|mention| mention.column);
         let farther = || {
-            let before = self.mentions.iter().filter(|other| other.kind == Kind::Column && other.end <= start);
-            before.filter(|other| start - other.end <= COLUMN_REACH + 2).next_back().and_then(|mention| mention.column)
+            let near = |other: &&Settled| other.end <= start && start - other.end <= COLUMN_REACH + 2;
+            self.mentions
+                .iter()
+                .rfind(|other| other.kind == Kind::Column && near(other))
+                .and_then(|mention| mention.column)
         };
         let table = || {
-            let before = self.mentions.iter().filter(|other| other.kind == Kind::Table && other.end <= start);
-            let table = before.last().and_then(|mention| mention.table).or(self.named.first().copied())?;
+            let before = self.mentions.iter().rfind(|other| other.kind == Kind::Table && other.end <= start);
+            let table = before.and_then(|mention| mention.table).or(self.named.first().copied())?;
             self.catalog.display(table).first().copied()
         };
         let text = |column: &ColumnId| !matches!(self.holds(*column), Holds::Number | Holds::Boolean);
-        near.or_else(farther).filter(text).or_else(table).filter(text)
+        let adjacent = || {
+            let ends = self.mentions.iter().find(|other| other.kind == Kind::Table && other.end == start)?;
+            self.catalog.display(ends.table?).first().copied()
+        };
+        adjacent().or(near).or_else(farther).filter(text).or_else(table).filter(text)
     }
 
     /// The mention beside a value that named its column is explained by the condition.

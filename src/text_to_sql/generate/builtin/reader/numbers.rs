@@ -154,8 +154,30 @@ impl<'a> Reader<'a> {
         self.having = Some((having, table));
     }
 
+    /// "with an average price above 10": a condition on groups, when the aggregate is not what is asked for.
+    fn read_aggregate_having(&mut self, stated: &Stated, column: ColumnId) -> bool {
+        let mention = self
+            .mentions
+            .iter()
+            .position(|mention| mention.used && mention.column == Some(column) && mention.end <= stated.at);
+        let function = self.aggregates.iter().find(|(index, _)| Some(*index) == mention).map(|(_, function)| *function);
+        let shown = mention.is_some_and(|index| self.region[self.mentions[index].start]);
+        let Some(function) = function.filter(|_| is_range(stated.comparison) && !shown && stated.upper.is_none())
+        else {
+            return false;
+        };
+        let expression = Expression::Aggregate(function, column);
+        let comparison = stated.comparison.unwrap_or(Comparison::Equal);
+        self.having = Some((Having { expression, comparison, value: stated.number.text.clone() }, None));
+        self.explained[stated.at] = true;
+        true
+    }
+
     fn condition_on(&mut self, stated: &Stated) -> Option<Condition> {
         let column = self.column_of_number(stated)?;
+        if self.read_aggregate_having(stated, column) {
+            return None;
+        }
         let comparison = stated.comparison.unwrap_or(Comparison::Equal);
         let literal = |number: &Number| Literal::Number(number.text.clone());
         let year = |number: &Number| number.year.and_then(Dates::year);
@@ -181,7 +203,19 @@ impl<'a> Reader<'a> {
     /// The column that a number is about.
     fn column_of_number(&mut self, stated: &Stated) -> Option<ColumnId> {
         let year = stated.number.year.is_some_and(|year| (1900..=2100).contains(&year));
+        let dated = |reader: &Self, column: ColumnId| {
+            reader.holds(column) == Holds::Date
+                || reader.catalog.has_stem(column, "year")
+                || reader.catalog.has_stem(column, "date")
+        };
+        let stated_there = matches!(self.word_before(stated.at, 1), "is" | "was" | "are" | "than" | "of" | "equals");
         let fits = |reader: &Self, column: ColumnId| match reader.holds(column) {
+            Holds::Number | Holds::NumericText if year && !dated(reader, column) && !stated_there => {
+                !reader.catalog.columns_of(reader.catalog.table_of(column)).any(|other| dated(reader, other))
+            }
+            Holds::Number | Holds::NumericText if reader.catalog.column(column).is_id => {
+                !is_range(stated.comparison) || reader.adjective_before(stated.at).is_none()
+            }
             Holds::Number | Holds::NumericText => true,
             Holds::Date => year,
             _ => false,
@@ -194,7 +228,9 @@ impl<'a> Reader<'a> {
         let before = || {
             let mut columns = self.free_columns().rev().filter(|(_, mention, column)| {
                 let near = mention.end <= stated.at && stated.at - mention.end <= COLUMN_REACH;
-                near && fits(self, *column) && !self.words(mention.end, stated.at).any(is_stop)
+                let between = self.mentions.iter().any(|other| other.start >= mention.end && other.end <= stated.at);
+                let stray = between && self.catalog.column(*column).is_id;
+                near && !stray && fits(self, *column) && !self.words(mention.end, stated.at).any(is_stop)
             });
             columns.next().map(|(index, _, column)| (index, column))
         };
@@ -205,8 +241,12 @@ impl<'a> Reader<'a> {
         self.unnamed_column_of_number(stated, year)
     }
 
+    fn adjective_before(&self, at: usize) -> Option<&'static [&'static str]> {
+        (1..=3).find_map(|back| comparative(self.word_before(at, back)))
+    }
+
     fn unnamed_column_of_number(&mut self, stated: &Stated, year: bool) -> Option<ColumnId> {
-        let adjective = (1..=3).find_map(|back| comparative(self.word_before(stated.at, back)));
+        let adjective = self.adjective_before(stated.at);
         if let Some(words) = adjective {
             return self.column_for(&self.likely_tables(), words);
         }

@@ -327,14 +327,13 @@ impl Reader<'_> {
     fn read_output(&mut self, index: usize) {
         let (start, column) = (self.mentions[index].start, self.mentions[index].column);
         let Some(column) = column else { return };
-        let functions: Vec<Function> =
-            self.aggregates.iter().filter(|(mention, _)| *mention == index).map(|(_, function)| *function).collect();
-        if self.is_flag(index, column) {
-            self.mentions[index].used = true;
-            return self.add_condition(Condition::IsTrue { column }, start);
-        }
         if !self.region[start] {
             return;
+        }
+        let mut functions: Vec<Function> =
+            self.aggregates.iter().filter(|(mention, _)| *mention == index).map(|(_, function)| *function).collect();
+        if functions.is_empty() && self.is_total_of_groups(index, column) {
+            functions.push(Function::Sum);
         }
         self.mentions[index].used = true;
         if functions.is_empty() {
@@ -343,10 +342,31 @@ impl Reader<'_> {
         self.outputs.extend(functions.into_iter().map(|function| (Expression::Aggregate(function, column), start)));
     }
 
+    /// "total of the orders for each customer", where the orders have a column called just that.
+    fn is_total_of_groups(&self, index: usize, column: ColumnId) -> bool {
+        let mention = &self.mentions[index];
+        let called_total = mention.end == mention.start + 1 && self.word(mention.start) == "total";
+        called_total && !self.groups.is_empty() && self.is_number(column)
+    }
+
+    /// Truth values become conditions before anything is counted or shown.
+    pub(super) fn read_flags(&mut self) {
+        for index in 0..self.mentions.len() {
+            let column = self.mentions[index].column.filter(|_| self.mentions[index].kind == Kind::Column);
+            if let Some(column) = column.filter(|column| self.is_flag(index, *column)) {
+                self.mentions[index].used = true;
+                self.add_condition(Condition::IsTrue { column }, self.mentions[index].start);
+            }
+        }
+    }
+
     /// "active customers": a truth value that stands before its table filters it.
     fn is_flag(&self, index: usize, column: ColumnId) -> bool {
         let mention = &self.mentions[index];
-        let describes = self.mentions.iter().any(|other| other.kind == Kind::Table && other.start == mention.end);
+        let before = self.mentions.iter().any(|other| other.kind == Kind::Table && other.start == mention.end);
+        let table = &self.catalog.table(self.catalog.table_of(column)).names[0];
+        let with_table = mention.end - mention.start > 1 && table.contains(&self.tokens[mention.end - 1].stem);
+        let describes = before || with_table;
         let predicate = matches!(self.word_before(mention.start, 1), "are" | "is" | "were" | "was");
         self.holds(column) == Holds::Boolean && (describes || (predicate && !self.region[mention.start]))
     }

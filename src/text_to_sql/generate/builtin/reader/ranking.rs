@@ -1,10 +1,12 @@
 //! Limits, orders and superlatives: "top 5", "sorted by", "the most", "oldest".
 
 use super::{Choice, Kind, OrderCue, Reader, Settled, Superlative};
-use crate::text_to_sql::generate::builtin::phrases::{FREQUENT, comparison_before, superlative};
+use crate::text_to_sql::generate::builtin::phrases::{self, FREQUENT, comparison_before, superlative};
 use crate::text_to_sql::generate::builtin::plan::Function;
-use crate::text_to_sql::link::catalog::{ColumnId, TableId};
+use crate::text_to_sql::link::catalog::{ColumnId, Holds, TableId};
 
+/// A superlative that was not understood: the answer would be a list where one row was asked for.
+const UNREAD_SUPERLATIVE: f32 = 0.3;
 /// A list longer than this is not asked for with a superlative.
 const MAX_LIMIT: f64 = 1000.0;
 
@@ -60,9 +62,21 @@ impl Reader<'_> {
             matches!(next, "by" | "in" | "them" | "it" | "the" | "according" | "alphabetically" | "from" | "results");
         let named =
             self.mentions.iter().any(|mention| mention.kind != Kind::Value && mention.start <= at && at < mention.end);
-        let in_order = self.word(at) == "in" && (at + 2..=at + 4).any(|end| self.word(end) == "order");
+        let in_order = self.word(at) == "in" && self.is_order_of(at + 1);
         let direction = matches!(self.word(at), "ascending" | "descending" | "alphabetically");
         (verb && by && !named && !(self.word(at) == "order" && next == "in")) || in_order || direction
+    }
+
+    /// "the alphabetical order", "order of", "descending order by"
+    fn is_order_of(&self, start: usize) -> bool {
+        let describes = |at: usize| {
+            let word = self.word(at);
+            matches!(word, "the" | "a" | "an" | "reverse" | "reversed")
+                || ["ing", "cal", "cally", "ical"].iter().any(|ending| word.ends_with(ending))
+        };
+        let described = (start..start + 4).take_while(|at| describes(*at)).count();
+        let end = start + described;
+        self.word(end) == "order" && (described > 0 || self.word(end + 1) == "of")
     }
 
     /// The token from which the question only speaks of order.
@@ -77,29 +91,48 @@ impl Reader<'_> {
                 .mentions
                 .iter()
                 .any(|mention| mention.kind != Kind::Value && mention.start < at && at < mention.end);
-            let Some(spoken) = spoken.filter(|_| !inside) else { continue };
+            let Some(spoken) = spoken.filter(|_| !inside && self.word(at) != "top") else { continue };
             if let Some(found) = self.superlative_at(at, spoken) {
                 self.superlative = Some(found);
                 self.superlative_at = Some(at);
                 self.explained[at] = true;
                 return;
             }
+            self.doubt(UNREAD_SUPERLATIVE);
+        }
+        self.read_top_by();
+    }
+
+    /// "top 5 products by price"
+    fn read_top_by(&mut self) {
+        let Some(top) = (0..self.tokens.len()).find(|at| matches!(self.word(*at), "top" | "bottom")) else { return };
+        let by = (top..self.tokens.len()).find(|at| self.word(*at) == "by");
+        let found = by.and_then(|by| {
+            self.mentions
+                .iter()
+                .position(|mention| mention.kind == Kind::Column && mention.start > by && mention.start <= by + 3)
+        });
+        let column = found.and_then(|index| self.mentions[index].column).filter(|column| self.is_measure(*column));
+        match (found, column) {
+            (Some(index), Some(column)) => {
+                self.mentions[index].used = true;
+                self.explained[top] = true;
+                self.superlative_at = Some(top);
+                self.superlative =
+                    Some(Superlative::Column { column, descending: self.word(top) == "top", mention: Some(index) });
+            }
+            _ => self.doubt(UNREAD_SUPERLATIVE),
         }
     }
 
-    fn superlative_at(
-        &mut self,
-        at: usize,
-        spoken: crate::text_to_sql::generate::builtin::phrases::Superlative,
-    ) -> Option<Superlative> {
+    fn superlative_at(&mut self, at: usize, spoken: phrases::Superlative) -> Option<Superlative> {
         let descending = spoken.descending;
         let tables = self.tables_from(at);
-        if spoken.specific {
-            if let Some(column) = self.column_for(&tables, spoken.columns) {
-                let flips = self.holds(column) == crate::text_to_sql::link::catalog::Holds::Date
-                    && matches!(self.word(at), "oldest" | "youngest");
-                return Some(Superlative::Column { column, descending: descending != flips, mention: None });
-            }
+        if spoken.specific
+            && let Some(column) = self.column_for(&tables, spoken.columns)
+        {
+            let flips = self.holds(column) == Holds::Date && matches!(self.word(at), "oldest" | "youngest");
+            return Some(Superlative::Column { column, descending: descending != flips, mention: None });
         }
         if [at + 1, at + 2].iter().any(|next| FREQUENT.contains(&self.word(*next))) {
             let next = if FREQUENT.contains(&self.word(at + 1)) { at + 1 } else { at + 2 };
@@ -148,8 +181,7 @@ impl Reader<'_> {
             return Some(self.most_rows(found, table, descending));
         }
         let column = mention.column?;
-        let comparable =
-            self.is_measure(column) || self.holds(column) == crate::text_to_sql::link::catalog::Holds::Date;
+        let comparable = self.is_measure(column) || self.holds(column) == Holds::Date;
         if comparable && mention.score >= 0.6 {
             self.mentions[found].used = true;
             return Some(Superlative::Column { column, descending, mention: Some(found) });
