@@ -92,6 +92,14 @@ pub enum ModelError {
     GiveUp(String),
 }
 
+/// Scales `vector` to length one; a zero vector stays zero.
+fn to_unit_length(vector: &mut [f32]) {
+    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    if length > 0.0 {
+        vector.iter_mut().for_each(|x| *x /= length);
+    }
+}
+
 /// Why a model folder cannot be used, by what its owner can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {

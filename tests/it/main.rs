@@ -5,4 +5,6 @@
 mod embedded_postgres;
 mod embedding;
 mod extract_worker;
+mod fake_openai;
 mod fixtures;
+mod models;

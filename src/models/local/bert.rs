@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::kernels::{self, Norm};
 use super::matrix::{View, ViewMut, multiply};
 use super::words::Words;
+use crate::models::to_unit_length;
 
 /// The sizes of a model; everything below relies on them and the loader checked every tensor against them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +142,7 @@ impl Bert {
             vector.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
         }
         // The mean's divisor falls away in the normalisation.
-        kernels::to_unit_length(&mut vector);
+        to_unit_length(&mut vector);
         vector
     }
 }

@@ -40,14 +40,6 @@ pub fn normalise(rows: &mut [f32], norm: &Norm) {
     Arch::new().dispatch(Normalise { rows, norm });
 }
 
-/// Scales `vector` to length one; a zero vector stays zero.
-pub fn to_unit_length(vector: &mut [f32]) {
-    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-    if length > 0.0 {
-        vector.iter_mut().for_each(|x| *x /= length);
-    }
-}
-
 struct AddBias<'a> {
     rows: &'a mut [f32],
     bias: &'a [f32],

@@ -1,0 +1,269 @@
+//! `POST /chat/completions`: text from a server, whole or as it comes.
+//!
+//! Models that think before they answer (OpenAI's o and GPT-5 families) take `max_completion_tokens` and no temperature;
+//! every other model takes `max_tokens`, which is what other servers know.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use reqwest::Response;
+use reqwest::header::CONTENT_TYPE;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Duration, Instant, timeout_at};
+
+use super::client::{Client, Problem, cut, quote};
+use super::retry::Failure;
+use super::sse::{BadEvent, Decoder};
+use super::{Server, SetupError};
+use crate::models::{Completion, LanguageModel, ModelError, Prompt};
+
+/// The longest text taken from a server; a hundred times what an answer or an SQL statement needs.
+const MAX_TEXT_BYTES: usize = 1024 * 1024;
+
+/// The longest body: each word of a stream comes in a few hundred bytes of JSON.
+const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
+
+/// A stream that is silent for this long is dead.
+const LONGEST_SILENCE: Duration = Duration::from_secs(30);
+
+/// How the names of models begin that think before they answer.
+const THINKING_MODELS: [&str; 4] = ["o1", "o3", "o4", "gpt-5"];
+
+/// A language model behind a server.
+pub struct OpenAiLanguageModel {
+    client: Client,
+    model: String,
+    key: Option<SecretString>,
+}
+
+impl OpenAiLanguageModel {
+    pub fn new(server: &Server) -> Result<OpenAiLanguageModel, SetupError> {
+        let client = Client::new(server, "chat/completions")?;
+        Ok(OpenAiLanguageModel { client, model: server.model.clone(), key: server.key.clone() })
+    }
+
+    fn request<'a>(&'a self, prompt: &'a Prompt, stream: bool) -> Request<'a> {
+        let thinks = THINKING_MODELS.iter().any(|start| self.model.starts_with(start));
+        Request {
+            model: &self.model,
+            messages: [
+                Message { role: "system", content: &prompt.system },
+                Message { role: "user", content: &prompt.user },
+            ],
+            max_tokens: (!thinks).then_some(prompt.max_tokens),
+            max_completion_tokens: thinks.then_some(prompt.max_tokens),
+            temperature: (!thinks).then_some(prompt.temperature),
+            stream,
+        }
+    }
+}
+
+#[async_trait]
+impl LanguageModel for OpenAiLanguageModel {
+    fn name(&self) -> &str {
+        &self.model
+    }
+
+    async fn complete(&self, prompt: &Prompt) -> Result<Completion, ModelError> {
+        let deadline = Instant::now() + prompt.deadline;
+        let answer: Answer = self.client.ask(&self.request(prompt, false), MAX_TEXT_BYTES, deadline).await?;
+        let Some(choice) = answer.choices.into_iter().next() else { return Err(broken("no choices")) };
+        match (choice.message.content, choice.message.refusal) {
+            (Some(text), _) => Ok(Completion {
+                text,
+                prompt_tokens: answer.usage.as_ref().map(|usage| usage.prompt_tokens),
+                completion_tokens: answer.usage.as_ref().map(|usage| usage.completion_tokens),
+            }),
+            (None, Some(refusal)) => Err(ModelError::GiveUp(format!("the model refused: {}", quote(&refusal, None)))),
+            (None, None) => Err(broken("a message without content")),
+        }
+    }
+
+    async fn stream(&self, prompt: &Prompt) -> Result<BoxStream<'static, Result<String, ModelError>>, ModelError> {
+        let deadline = Instant::now() + prompt.deadline;
+        let response = self.client.open(&self.request(prompt, true), deadline).await?;
+        let content_type =
+            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !content_type.starts_with("text/event-stream") {
+            return Err(broken("a stream that is not text/event-stream"));
+        }
+        let key = self.key.clone();
+        let deltas = Deltas {
+            response,
+            key,
+            deadline,
+            decoder: Decoder::default(),
+            read: 0,
+            said: 0,
+            finished: false,
+            closed: false,
+        };
+        Ok(stream::try_unfold(deltas, |mut deltas| async { Ok(deltas.next().await?.map(|text| (text, deltas))) })
+            .boxed())
+    }
+}
+
+impl fmt::Debug for OpenAiLanguageModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenAiLanguageModel").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct Request<'a> {
+    model: &'a str,
+    messages: [Message<'a>; 2],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f32>,
+    stream: bool,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    choices: Vec<Choice>,
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    message: Said,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    content: Option<String>,
+    refusal: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    prompt_tokens: u32,
+    completion_tokens: u32,
+}
+
+/// One event of a stream: a piece of the text, or what went wrong half-way.
+#[derive(Deserialize)]
+struct Event {
+    /// Empty in Azure's first event, which tells of its filters.
+    #[serde(default)]
+    choices: Vec<Change>,
+    error: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    #[serde(default)]
+    delta: Delta,
+    finish_reason: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Delta {
+    content: Option<String>,
+}
+
+/// A stream under way. Dropping it closes the connection, which tells the server to stop.
+struct Deltas {
+    response: Response,
+    key: Option<SecretString>,
+    deadline: Instant,
+    decoder: Decoder,
+    /// Bytes of the body.
+    read: usize,
+    /// Bytes of the text.
+    said: usize,
+    /// The model said that this was all.
+    finished: bool,
+    /// Nothing more comes from the network.
+    closed: bool,
+}
+
+impl Deltas {
+    /// The next piece of text that is not empty.
+    async fn next(&mut self) -> Result<Option<String>, ModelError> {
+        loop {
+            while let Some(event) = self.decoder.next_event() {
+                if event == "[DONE]" {
+                    return Ok(None);
+                }
+                let text = self.take(&event)?;
+                if !text.is_empty() {
+                    return Ok(Some(text));
+                }
+            }
+            match (self.closed, self.finished) {
+                (false, _) => self.read_more().await?,
+                // Some servers leave out the mark of the end.
+                (true, true) => return Ok(None),
+                (true, false) => return Err(ModelError::Retry("the stream was cut half-way".to_owned())),
+            }
+        }
+    }
+
+    fn take(&mut self, event: &str) -> Result<String, ModelError> {
+        let event: Event = serde_json::from_str(event).map_err(|error| broken(&error.to_string()))?;
+        if let Some(error) = event.error.filter(|error| !error.is_null()) {
+            let message = quote(&Problem::of(&error).message, self.key.as_ref().map(|key| key.expose_secret()));
+            return Err(ModelError::Retry(format!("the server failed half-way: {message}")));
+        }
+        let Some(change) = event.choices.into_iter().next() else { return Ok(String::new()) };
+        if change.finish_reason.is_some() {
+            self.finished = true;
+        }
+        let text = change.delta.content.unwrap_or_default();
+        self.said += text.len();
+        if self.said > MAX_TEXT_BYTES { Err(too_long(MAX_TEXT_BYTES)) } else { Ok(text) }
+    }
+
+    async fn read_more(&mut self) -> Result<(), ModelError> {
+        let patience = self.deadline.min(Instant::now() + LONGEST_SILENCE);
+        let chunk = timeout_at(patience, self.response.chunk()).await;
+        let chunk = chunk.map_err(|_| ModelError::Timeout("the stream fell silent or took too long".to_owned()))?;
+        match chunk.map_err(|error| given_up(cut(error)))? {
+            Some(bytes) => {
+                self.read += bytes.len();
+                if self.read > MAX_BODY_BYTES {
+                    return Err(too_long(MAX_BODY_BYTES));
+                }
+                self.decoder.feed(&bytes).map_err(bad_event)
+            }
+            None => {
+                self.closed = true;
+                self.decoder.finish().map_err(bad_event)
+            }
+        }
+    }
+}
+
+fn broken(detail: &str) -> ModelError {
+    ModelError::GiveUp(format!("the server's answer breaks the protocol: {detail}"))
+}
+
+fn too_long(limit: usize) -> ModelError {
+    ModelError::GiveUp(format!("the server's answer is longer than {limit} bytes"))
+}
+
+fn bad_event(_: BadEvent) -> ModelError {
+    broken("an event that is too long or not UTF-8")
+}
+
+/// A stream that has begun is not tried again: its reader has seen its beginning.
+fn given_up(failure: Failure) -> ModelError {
+    match failure {
+        Failure::Passing { detail, .. } => ModelError::Retry(detail),
+        Failure::Final(error) => error,
+    }
+}
