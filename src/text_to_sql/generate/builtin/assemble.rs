@@ -350,7 +350,7 @@ fn add_having(reader: &mut Reader, plan: &mut Plan) {
     let counts = reader.count.as_ref().is_some_and(|count| count.at <= 1);
     if counts {
         reader.missing = Some(
-            "Counting the groups that a limit on a count leaves is not something the builtin generator can do yet."
+            "The question counts what a limit on another count leaves, and the builtin generator cannot do that yet."
                 .to_owned(),
         );
     }

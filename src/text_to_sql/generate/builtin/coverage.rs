@@ -6,7 +6,7 @@
 use super::joins::JoinTree;
 use super::plan::{Condition, Expression, Function, Plan};
 use super::reader::{Choice, Kind, Reader};
-use crate::text_to_sql::generate::builtin::restate::list;
+use crate::text_to_sql::explain::list;
 use crate::text_to_sql::link::catalog::{Catalog, TableId};
 use crate::text_to_sql::link::tokens::{MAX_TOKENS, Token};
 use crate::text_to_sql::link::{Meaning, Mention};
@@ -162,7 +162,7 @@ const EMPTY_WORDS: &[&str] = &[
     "like",
 ];
 
-/// What no reading of the grammar covers, with how it is called.
+/// What no reading of the grammar covers, and what one would have to do.
 const NOT_COVERED: &[(&[&str], &str)] = &[
     (
         &[
@@ -180,16 +180,16 @@ const NOT_COVERED: &[(&[&str], &str)] = &[
             "exclude",
             "lacking",
         ],
-        "leaving things out",
+        "leave things out",
     ),
-    (&["percentage", "percent", "share", "ratio", "proportion", "fraction"], "shares and ratios"),
+    (&["percentage", "percent", "share", "ratio", "proportion", "fraction"], "compute shares and ratios"),
     (
         &["median", "variance", "deviation", "correlation", "percentile", "quartile"],
-        "statistics beyond sums and averages",
+        "compute statistics beyond sums and averages",
     ),
-    (&["difference", "growth", "change", "increase", "decrease", "compared", "versus", "vs"], "comparing two results"),
-    (&["yesterday", "today", "tomorrow", "ago", "recently"], "dates relative to today"),
-    (&["both"], "demanding two things at once"),
+    (&["difference", "growth", "change", "increase", "decrease", "compared", "versus", "vs"], "compare two results"),
+    (&["yesterday", "today", "tomorrow", "ago", "recently"], "read dates relative to today"),
+    (&["both"], "demand two things at once"),
 ];
 
 /// Units of time that "last", "this" or "past" makes relative to today.
@@ -224,7 +224,7 @@ pub fn beyond_grammar(tokens: &[Token], mentions: &[Mention]) -> Option<String> 
         let known = NOT_COVERED.iter().find(|(words, _)| words.contains(&word(at)) && !compares);
         if let Some((_, what)) = known {
             return Some(format!(
-                "The question says \"{}\", and {what} is not something the builtin generator can do yet.",
+                "The question says \"{}\", and the builtin generator cannot {what} yet.",
                 tokens[at].text
             ));
         }
@@ -232,7 +232,7 @@ pub fn beyond_grammar(tokens: &[Token], mentions: &[Mention]) -> Option<String> 
         let but = word(at) == "but" && word(at + 1) != "also";
         if other_than || but {
             return Some(format!(
-                "The question says \"{}\", and leaving things out is not something the builtin generator can do yet.",
+                "The question says \"{}\", and the builtin generator cannot leave things out yet.",
                 tokens[at].text
             ));
         }

@@ -10,7 +10,7 @@ use std::collections::{BinaryHeap, HashMap};
 use crate::text_to_sql::link::catalog::{Catalog, Edge, TableId};
 
 /// In half steps, so that costs are whole numbers and ties exact.
-type Cost = u32;
+pub type Cost = u32;
 const DECLARED: Cost = 2;
 const INFERRED: Cost = 3;
 /// Paths longer than this connect things that have little to do with each other.
@@ -38,9 +38,9 @@ pub fn connect(catalog: &Catalog, tables: &[TableId]) -> Option<JoinTree> {
     tables.iter().filter_map(|root| grow(catalog, *root, tables)).min_by_key(|tree| tree.cost)
 }
 
-/// The cost of the shortest way between two tables.
-pub fn distance(catalog: &Catalog, from: TableId, to: TableId) -> Option<Cost> {
-    Paths::from(catalog, &[from]).cost(to)
+/// What the shortest way to each table within reach of these costs.
+pub fn distances(catalog: &Catalog, starts: &[TableId]) -> HashMap<TableId, Cost> {
+    Paths::from(catalog, starts).reached.into_iter().map(|(table, reached)| (table, reached.cost)).collect()
 }
 
 impl JoinTree {

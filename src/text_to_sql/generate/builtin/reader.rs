@@ -11,7 +11,7 @@ mod ranking;
 
 use std::collections::HashMap;
 
-use super::joins::distance;
+use super::joins::{Cost, distances};
 use super::plan::{Comparison, Condition, Expression, Function, Having};
 use crate::text_to_sql::link::catalog::{Catalog, ColumnId, Holds, TableId};
 use crate::text_to_sql::link::tokens::Token;
@@ -106,6 +106,8 @@ pub struct Reader<'a> {
     /// The tables that the question names, in its order.
     pub named: Vec<TableId>,
     votes: HashMap<TableId, f32>,
+    /// How far other tables are from the named ones.
+    distances: HashMap<TableId, Cost>,
     pub conditions: Vec<Placed>,
     pub any_condition: bool,
     pub having: Option<(Having, Option<TableId>)>,
@@ -173,6 +175,7 @@ impl<'a> Reader<'a> {
             explained: vec![false; tokens.len()],
             named: Vec::new(),
             votes: HashMap::new(),
+            distances: HashMap::new(),
             conditions: Vec::new(),
             any_condition: false,
             having: None,
@@ -287,6 +290,7 @@ impl<'a> Reader<'a> {
             .filter_map(|mention| mention.table)
             .collect();
         self.named.dedup();
+        self.distances = distances(self.catalog, &self.named);
         for index in 0..self.mentions.len() {
             self.settle_column(index);
         }
@@ -462,8 +466,7 @@ impl<'a> Reader<'a> {
             weight += 0.03;
         }
         if !self.named.is_empty() && !self.named.contains(&entry.table) {
-            let near = self.named.iter().filter_map(|table| distance(self.catalog, entry.table, *table)).min();
-            weight -= near.map_or(0.9, |cost| 0.04 * cost.min(8) as f32);
+            weight -= self.distances.get(&entry.table).map_or(0.9, |cost| 0.04 * (*cost).min(8) as f32);
         }
         weight
     }

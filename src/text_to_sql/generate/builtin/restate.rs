@@ -2,6 +2,7 @@
 
 use super::joins::JoinTree;
 use super::plan::{Comparison, Condition, Expression, Function, Literal, Order, Place, Plan, Unit};
+use crate::text_to_sql::explain::list;
 use crate::text_to_sql::link::catalog::{Catalog, ColumnId, TableId};
 use crate::text_to_sql::link::words::identifier_words;
 
@@ -150,14 +151,5 @@ fn literal(literal: &Literal) -> String {
     match literal {
         Literal::Number(number) => number.clone(),
         Literal::Text(text) => format!("\"{text}\""),
-    }
-}
-
-/// "a, b and c"
-pub fn list(items: &[String], last: &str) -> String {
-    match items {
-        [] => String::new(),
-        [only] => only.clone(),
-        [start @ .., end] => format!("{} {last} {end}", start.join(", ")),
     }
 }
