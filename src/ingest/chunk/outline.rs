@@ -31,7 +31,7 @@ struct Label {
 
 impl Outline {
     /// `headings` are names with the places where they start, ascending.
-    pub fn new(title: &str, headings: Vec<(usize, String)>, tokenizer: &Tokenizer, max_tokens: usize) -> Outline {
+    pub fn new(title: &str, headings: &[(usize, String)], tokenizer: &Tokenizer, max_tokens: usize) -> Outline {
         let budget = max_tokens / SHARE;
         let label = |start, name: &str| Label::new(start, name, tokenizer, budget / 2);
         Outline {

@@ -24,7 +24,7 @@ pub fn pieces(
     measure: &Measure,
     sizes: ChunkSizes,
 ) -> (Outline, Vec<Piece>) {
-    let outline = Outline::new(title, Vec::new(), tokenizer, sizes.max_tokens);
+    let outline = Outline::new(title, &[], tokenizer, sizes.max_tokens);
     let config = ChunkConfig::new(sizes.max_tokens - outline.bound(&[], 0)).with_sizer(Sizer { text, measure });
     let config = config.with_overlap(sizes.overlap).expect("the overlap is an eighth of the size at most");
     let splitter = TextSplitter::new(config);

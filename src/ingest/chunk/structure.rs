@@ -28,7 +28,7 @@ pub fn pieces(
 ) -> (Outline, Vec<Piece>) {
     let (blocks, headings) = parse(text);
     let units = units(text.len(), &blocks, measure, sizes.max_tokens / MAX_LEAD);
-    let outline = Outline::new(title, headings, tokenizer, sizes.max_tokens);
+    let outline = Outline::new(title, &headings, tokenizer, sizes.max_tokens);
     let mut packer = Packer { text, outline: &outline, measure, sizes, done: Vec::new() };
     packer.pack(&units);
     let pieces = packer.done;

@@ -3,6 +3,7 @@
 //! Which library reads the file is a setting ([`PdfEngine`]); each stands behind one function here, so that another can
 //! take its place. Pages are joined by a blank line. Pictures of text are not read: they are `needs_ocr`.
 
+mod annotations;
 mod layout;
 
 use pdfboss_core::{Dict, Document, Error, Object, Page};
@@ -17,12 +18,24 @@ const MAX_FORM_DEPTH: usize = 4;
 /// The pages of the file as text.
 pub fn extract(bytes: &[u8], engine: PdfEngine) -> Result<Extracted, ExtractFailure> {
     let document = open(bytes)?;
-    let pages = match engine {
+    let mut pages = match engine {
         PdfEngine::Pdfboss => with_pdfboss(&document)?,
         PdfEngine::PdfExtract => with_pdf_extract(bytes)?,
     };
+    for (page, lines) in pages.iter_mut().zip(annotations::lines(&document)) {
+        for line in lines {
+            page.push_str("\n\n");
+            page.push_str(&line);
+        }
+    }
     if pages.iter().all(|page| page.trim().is_empty()) {
         return Err(without_text(&document));
+    }
+    if is_unreadable(&pages) {
+        return Err(ExtractFailure::of_file(
+            ExtractCode::NeedsOcr,
+            "The fonts of the PDF do not say which letters they show. Run text recognition (OCR) on it and upload the result.",
+        ));
     }
     let (text, pages) = join(&pages);
     Ok(Extracted { title: title(&document), text, markdown: engine == PdfEngine::Pdfboss, pages })
@@ -83,9 +96,17 @@ fn without_text(document: &Document) -> ExtractFailure {
     }
 }
 
+/// Whether most characters are unknown: a font may name its shapes by numbers of its own.
+fn is_unreadable(pages: &[String]) -> bool {
+    let characters =
+        || pages.iter().flat_map(|page| page.chars()).filter(|char| char.is_alphanumeric() || *char == '\u{fffd}');
+    characters().filter(|char| *char == '\u{fffd}').count() * 2 > characters().count()
+}
+
 fn has_picture(document: &Document, page: &Page) -> bool {
     // Inline images: `BI … ID … EI` (ISO 32000-1, 8.9.7).
-    let inline = page.content(document).is_ok_and(|content| content.windows(4).any(|window| window == b" ID "));
+    let begins_data = |window: &[u8]| matches!(window, [b' ' | b'\r' | b'\n', b'I', b'D', b' ' | b'\r' | b'\n']);
+    let inline = page.content(document).is_ok_and(|content| content.windows(4).any(begins_data));
     inline || draws_picture(document, &page.resources, MAX_FORM_DEPTH)
 }
 
@@ -137,4 +158,29 @@ fn title(document: &Document) -> Option<String> {
 fn is_file_name(title: &str) -> bool {
     let endings = [".doc", ".docx", ".pdf", ".dvi", ".tex", ".ps", ".indd", ".qxd", ".ppt", ".pptx", ".xls", ".odt"];
     endings.iter().any(|ending| title.ends_with(ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_pages_start_where_the_next_one_does() {
+        let pages = ["first\r\npage \n", "", "\n  third", ""].map(str::to_owned);
+        let (text, starts) = join(&pages);
+        assert_eq!(text, "first\npage\n\n  third");
+        let starts: Vec<(u32, usize)> = starts.iter().map(|page| (page.number, page.start)).collect();
+        assert_eq!(starts, [(1, 0), (2, 10), (3, 12), (4, 19)]);
+    }
+
+    #[test]
+    fn text_of_unknown_letters_is_no_text() {
+        assert!(is_unreadable(&["\u{fffd}\u{fffd} \u{fffd}a".to_owned()]));
+        assert!(!is_unreadable(&["x \u{fffd} y, for all of them".to_owned()]));
+    }
+
+    #[test]
+    fn titles_that_programs_leave_are_no_titles() {
+        assert!(is_file_name("report final.docx") && !is_file_name("annual report 2025"));
+    }
 }

@@ -214,13 +214,13 @@ fn unavailable(what: &str, error: &io::Error) -> ExtractFailure {
 
 /// The child's end: reads a request and a file from standard input, answers on standard output.
 pub fn main() -> ExitCode {
-    match serve(io::stdin(), io::stdout()) {
+    match serve(io::stdin(), &io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn serve(stdin: io::Stdin, stdout: io::Stdout) -> io::Result<()> {
+fn serve(stdin: io::Stdin, stdout: &io::Stdout) -> io::Result<()> {
     let request = read_request(&mut stdin.lock())?;
     limits::apply(request.memory_bytes, request.cpu_seconds)?;
     let bytes = read_file(&mut stdin.lock(), request.file_bytes)?;

@@ -89,3 +89,60 @@ fn row_of(row: &[Cell], width: usize) -> String {
 fn plain(line: &Line) -> String {
     line.inlines.iter().map(|inline| inline.text.as_str()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pdfboss_output::{BBox, Inline};
+
+    fn line(text: &str) -> Line {
+        let inlines = vec![Inline { text: text.to_owned(), bold: true, italic: false, code: false }];
+        Line { inlines, y: 0.0, x: 0.0, end_x: 0.0, size: 10.0 }
+    }
+
+    fn place() -> BBox {
+        BBox { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 }
+    }
+
+    fn cell(text: &str) -> Cell {
+        Cell { line: (!text.is_empty()).then(|| line(text)), colspan: 1, rowspan: 1 }
+    }
+
+    #[test]
+    fn hyphenated_words_are_whole_again_and_compounds_stay() {
+        let joined = |lines: &[&str]| paragraph(&lines.iter().map(|text| line(text)).collect::<Vec<_>>());
+        assert_eq!(
+            joined(&["the measure-", "ment of pre-", "Christmas sales"]),
+            "the measurement of pre-\nChristmas sales"
+        );
+        assert_eq!(joined(&["COVID-", "19 and", "- dashes"]), "COVID-\n19 and\n- dashes");
+    }
+
+    #[test]
+    fn blocks_become_markdown_without_what_repeats_on_every_page() {
+        let item =
+            ListItem {
+                marker: Marker::Bullet, marker_len: 2, lines: vec![line("• one"), line("more")], bbox: place()
+            };
+        let rows = vec![vec![cell("Kind"), cell("Days")], vec![cell("a|b"), cell("")], vec![cell("sick")]];
+        let blocks = vec![
+            Block::Paragraph { lines: vec![line("Annual report")], bbox: place(), role: Role::PageHeader },
+            Block::Heading { level: 2, lines: vec![line("Leave"), line("policy")], bbox: place() },
+            Block::List { items: vec![item], bbox: place() },
+            Block::Table { rows, bbox: place() },
+        ];
+        let page = PageLayout { blocks };
+        insta::assert_snapshot!(markdown(&page, Margins::Drop), @r"
+        ## Leave policy
+
+        - one
+          more
+
+        | Kind | Days |
+        | --- | --- |
+        | a\|b |  |
+        | sick |  |
+        ");
+        assert!(markdown(&page, Margins::Keep).starts_with("Annual report\n\n## Leave policy"));
+    }
+}
