@@ -1,0 +1,135 @@
+//! What the guard has to know about an engine, as data: one value each in [`super::postgres`] and [`super::sqlite`].
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use sqlparser::ast::Ident;
+
+use super::{postgres, sqlite};
+use crate::text_to_sql::schema::Engine;
+
+pub type WordSet = HashSet<&'static str>;
+
+/// Facts only; all words lower case.
+pub struct Dialect {
+    pub parser: &'static (dyn sqlparser::dialect::Dialect + Sync),
+
+    // How text splits into tokens.
+    pub line_comment_ends: &'static [char],
+    pub nested_comments: bool,
+    pub identifier_quotes: &'static [char],
+    pub dollar_in_names: bool,
+    pub dollar_quotes: bool,
+    pub unicode_escapes: bool,
+    /// Letters that may stand before a quote: `e` in `E'…'`.
+    pub text_prefixes: &'static [&'static str],
+    /// `a[1:2]`, `::`.
+    pub arrays: bool,
+    /// Longer names are cut off by the engine, and could then mean another thing than here.
+    pub max_name_bytes: usize,
+    /// The length of the operator at the start of a text, as the engine's lexer sees it; 0 if there is none.
+    pub operator_length: fn(&str) -> usize,
+    pub operators: WordSet,
+
+    // Words.
+    /// Keywords that may stand in a statement without being a name: nothing that writes, locks, calls or names.
+    pub keywords: WordSet,
+    /// Words that cannot be a name unless quoted: as a name they would be read as something else.
+    pub reserved: WordSet,
+    /// Words that cannot be an alias without AS.
+    pub needs_as: WordSet,
+    /// Syntax that the engine has and the parser has not.
+    pub parser_gaps: WordSet,
+
+    // Names.
+    pub folds_quoted: bool,
+    /// Columns that every table has without being declared, refused wherever they are read.
+    pub system_columns: WordSet,
+    /// Names of the implicit row number.
+    pub row_ids: WordSet,
+    pub system_schemas: WordSet,
+    /// Beginnings of table names that belong to the engine.
+    pub system_prefixes: &'static [&'static str],
+
+    // Calls.
+    pub functions: WordSet,
+    /// Functions without parentheses.
+    pub constants: WordSet,
+    /// Functions that stand in FROM, with the columns they give; none means one column with the alias's name.
+    pub table_functions: HashMap<&'static str, &'static [&'static str]>,
+    /// Functions that take a whole row: `json_agg(t)`.
+    pub row_functions: WordSet,
+    /// Functions whose result is as long as one of their arguments says, with the place of that argument.
+    pub sized_functions: HashMap<&'static str, usize>,
+    /// Functions that read widths from a format string, their first argument.
+    pub format_functions: WordSet,
+    pub types: WordSet,
+    pub collations: Option<WordSet>,
+
+    // How scopes work.
+    /// Derived tables and functions may refer to what stands before them in FROM if marked LATERAL; ON sees only its join.
+    pub lateral: bool,
+    /// Aliases of the select list may be used in WHERE, GROUP BY and HAVING expressions.
+    pub aliases_everywhere: bool,
+    /// A CTE sees itself and all others of its WITH, even without RECURSIVE.
+    pub ctes_see_all: bool,
+    /// `"x"` that names no column is a string.
+    pub double_quoted_strings: bool,
+    /// `docs MATCH 'words'` searches all columns of a full-text table.
+    pub table_match: bool,
+    /// `SELECT 1 AS 'x'`.
+    pub text_aliases: bool,
+    /// USING columns come first in `*`.
+    pub merged_columns_first: bool,
+}
+
+impl Dialect {
+    pub fn of(engine: Engine) -> &'static Self {
+        match engine {
+            Engine::Postgres => &postgres::DIALECT,
+            Engine::Sqlite => &sqlite::DIALECT,
+        }
+    }
+
+    /// The name that the engine makes of an identifier.
+    pub fn fold<'a>(&self, ident: &'a Ident) -> Cow<'a, str> {
+        let folds = ident.quote_style.is_none() || self.folds_quoted;
+        if folds && ident.value.bytes().any(|b| b.is_ascii_uppercase()) {
+            Cow::Owned(ident.value.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(&ident.value)
+        }
+    }
+
+    /// Whether a name in the catalog is what a folded name means.
+    pub fn same(&self, declared: &str, folded: &str) -> bool {
+        if self.folds_quoted { declared.eq_ignore_ascii_case(folded) } else { declared == folded }
+    }
+
+    /// A declared name as a folded name would spell it.
+    pub fn folded_name<'a>(&self, declared: &'a str) -> Cow<'a, str> {
+        if self.folds_quoted { declared.to_ascii_lowercase().into() } else { declared.into() }
+    }
+
+    pub fn is_reserved(&self, ident: &Ident) -> bool {
+        ident.quote_style.is_none() && contains(&self.reserved, &ident.value)
+    }
+
+    /// Whether an unqualified table name belongs to the engine.
+    pub fn is_system_table(&self, folded: &str) -> bool {
+        self.system_prefixes.iter().any(|prefix| folded.starts_with(prefix))
+    }
+}
+
+/// Whether the set has the word in any case.
+pub fn contains(set: &WordSet, word: &str) -> bool {
+    if word.bytes().any(|b| b.is_ascii_uppercase()) {
+        set.contains(word.to_ascii_lowercase().as_str())
+    } else {
+        set.contains(word)
+    }
+}
+
+pub fn words(lists: &[&'static str]) -> WordSet {
+    lists.iter().flat_map(|list| list.split_whitespace()).collect()
+}

@@ -1,0 +1,439 @@
+//! The FROM clause: tables, derived tables, functions and joins become the relations of a scope.
+
+use sqlparser::ast::*;
+
+use super::scope::{Name, Output, Relation, Scope, Source};
+use super::violation::{ViolationCode, did_you_mean};
+use super::walk::{Walker, spelled};
+
+/// Expressions that can only be resolved when the whole FROM clause is known (SQLite's ON and function arguments).
+type Deferred<'a> = Vec<&'a Expr>;
+
+impl<'a> Walker<'a> {
+    pub(super) fn from(&mut self, from: &'a [TableWithJoins]) -> Scope<'a> {
+        let mut scope = Scope::default();
+        let mut deferred = Deferred::new();
+        for tree in from {
+            let star = self.join_tree(tree, &mut scope, &mut deferred);
+            scope.star.extend(star);
+        }
+        self.unique_names(&scope);
+        self.within(&mut scope, 0, |walker| walker.expressions(deferred));
+        scope
+    }
+
+    /// Walks something that sees the relations of the scope from `floor` on.
+    fn within(&mut self, scope: &mut Scope<'a>, floor: usize, walk: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut scope.floor, floor);
+        self.scopes.push(std::mem::take(scope));
+        walk(self);
+        *scope = self.scopes.pop().unwrap_or_default();
+        scope.floor = before;
+    }
+
+    fn unique_names(&mut self, scope: &Scope<'a>) {
+        for (place, relation) in scope.relations.iter().enumerate() {
+            let same = |other: &&Relation<'a>| other.name == relation.name && !other.name.is_empty();
+            if let Some(other) = scope.relations[..place].iter().find(same)
+                && (other.schema.is_none() || other.schema == relation.schema)
+            {
+                let detail = format!("FROM has two tables called `{}`; give each its own alias.", relation.name);
+                self.refuse(ViolationCode::AmbiguousColumn, detail);
+            }
+        }
+    }
+
+    /// Adds the relations of a tree of joins and returns what `*` makes of it.
+    fn join_tree(
+        &mut self,
+        tree: &'a TableWithJoins,
+        scope: &mut Scope<'a>,
+        deferred: &mut Deferred<'a>,
+    ) -> Vec<Output<'a>> {
+        let TableWithJoins { relation, joins } = tree;
+        let floor = scope.relations.len();
+        let mut star = self.factor(relation, scope, deferred);
+        for Join { relation, global, join_operator } in joins {
+            self.absent(!global, "GLOBAL JOIN");
+            let middle = scope.relations.len();
+            let right = self.factor(relation, scope, deferred);
+            let merged = match self.constraint(join_operator) {
+                Some(JoinConstraint::On(condition)) if self.dialect.lateral => {
+                    self.within(scope, floor, |walker| walker.expressions([condition]));
+                    Vec::new()
+                }
+                Some(JoinConstraint::On(condition)) => {
+                    deferred.push(condition);
+                    Vec::new()
+                }
+                Some(JoinConstraint::Using(columns)) => self.using(columns, scope, floor, middle),
+                Some(JoinConstraint::Natural) => self.natural(scope, floor, middle),
+                Some(JoinConstraint::None) => {
+                    self.joined_on_something(join_operator);
+                    Vec::new()
+                }
+                None => Vec::new(),
+            };
+            star = self.joined_star(star, right, &merged);
+            scope.merged.extend(merged);
+        }
+        star
+    }
+
+    fn constraint(&mut self, operator: &'a JoinOperator) -> Option<&'a JoinConstraint> {
+        match operator {
+            JoinOperator::Join(constraint)
+            | JoinOperator::Inner(constraint)
+            | JoinOperator::Left(constraint)
+            | JoinOperator::LeftOuter(constraint)
+            | JoinOperator::Right(constraint)
+            | JoinOperator::RightOuter(constraint)
+            | JoinOperator::FullOuter(constraint)
+            | JoinOperator::CrossJoin(constraint) => Some(constraint),
+            _ => {
+                self.not_allowed("A join of this kind");
+                None
+            }
+        }
+    }
+
+    /// SQLite takes a join without a condition for a cross join; PostgreSQL does not.
+    fn joined_on_something(&mut self, operator: &JoinOperator) {
+        if self.dialect.lateral && !matches!(operator, JoinOperator::CrossJoin(_)) {
+            self.refuse(ViolationCode::Syntax, "JOIN needs ON or USING; a join of everything is CROSS JOIN.");
+        }
+    }
+
+    fn using(&mut self, columns: &'a [ObjectName], scope: &Scope<'a>, floor: usize, middle: usize) -> Vec<Name<'a>> {
+        let mut merged = Vec::with_capacity(columns.len());
+        for column in columns {
+            let Some([ident]) = self.plain_parts(column).and_then(|parts| <[&'a Ident; 1]>::try_from(parts).ok())
+            else {
+                self.not_allowed("A qualified name in USING");
+                continue;
+            };
+            let name = self.declared(ident);
+            let left = self.joins_on(&scope.relations[floor..middle], &name);
+            let right = self.joins_on(&scope.relations[middle..], &name);
+            if !(left && right) {
+                let detail = format!("USING needs a column `{name}` on both sides of the join.");
+                self.refuse(ViolationCode::UnknownColumn, detail);
+            }
+            merged.push(name);
+        }
+        merged
+    }
+
+    /// Reads the columns of that name on one side of a join; false if there is none that may be read.
+    fn joins_on(&mut self, side: &[Relation<'a>], name: &str) -> bool {
+        let sources: Vec<Option<Source>> =
+            side.iter().flat_map(|relation| relation.named(name)).map(|column| column.source).collect();
+        sources.iter().flatten().for_each(|&source| self.read(source));
+        let hidden = side.iter().any(|relation| relation.hides(name, self.dialect.folds_quoted));
+        !hidden && (!sources.is_empty() || side.iter().any(|relation| relation.unknown))
+    }
+
+    /// NATURAL joins on whatever both sides have, which the engine decides with hidden columns in view.
+    fn natural(&mut self, scope: &Scope<'a>, floor: usize, middle: usize) -> Vec<Name<'a>> {
+        let (left, right) = (&scope.relations[floor..middle], &scope.relations[middle..]);
+        let folds = self.dialect.folds_quoted;
+        let has = |side: &[Relation<'a>], name: &str| {
+            side.iter().any(|relation| relation.named(name).next().is_some() || relation.hides(name, folds))
+        };
+        let hidden_on = |side: &[Relation<'a>], other: &[Relation<'a>]| {
+            side.iter().flat_map(|relation| &relation.hidden).any(|name| has(other, &self.dialect.folded_name(name)))
+        };
+        if hidden_on(left, right) || hidden_on(right, left) {
+            self.not_allowed("NATURAL JOIN between these tables (use USING)");
+        }
+        let names = left.iter().flat_map(|relation| &relation.columns).filter_map(|column| column.name.clone());
+        let mut merged: Vec<Name<'a>> = names.filter(|name| has(right, name)).collect();
+        merged.dedup();
+        for name in &merged {
+            self.joins_on(left, name);
+            self.joins_on(right, name);
+        }
+        merged
+    }
+
+    fn joined_star(&self, left: Vec<Output<'a>>, right: Vec<Output<'a>>, merged: &[Name<'a>]) -> Vec<Output<'a>> {
+        let is_merged = |column: &Output<'a>| merged.iter().any(|name| column.is(name));
+        let right = right.into_iter().filter(|column| !is_merged(column));
+        if !self.dialect.merged_columns_first {
+            return left.into_iter().chain(right).collect();
+        }
+        let first = merged.iter().filter_map(|name| left.iter().find(|column| column.is(name)).cloned());
+        let rest = left.iter().filter(|column| !is_merged(column)).cloned();
+        first.chain(rest).chain(right).collect()
+    }
+
+    /// Adds one item of FROM and returns its columns.
+    fn factor(
+        &mut self,
+        factor: &'a TableFactor,
+        scope: &mut Scope<'a>,
+        deferred: &mut Deferred<'a>,
+    ) -> Vec<Output<'a>> {
+        let relation = match factor {
+            TableFactor::Table {
+                name,
+                alias,
+                args,
+                with_hints,
+                version,
+                with_ordinality,
+                partitions,
+                json_path,
+                sample,
+                index_hints,
+            } => {
+                self.absent(with_hints.is_empty() && index_hints.is_empty(), "A table hint");
+                self.absent(
+                    version.is_none() && partitions.is_empty() && json_path.is_none(),
+                    "A table version or partition",
+                );
+                self.sample(sample.as_ref());
+                match args {
+                    Some(TableFunctionArgs { args, settings }) => {
+                        self.absent(settings.is_none(), "SETTINGS");
+                        self.table_function(name, args, *with_ordinality, alias.as_ref(), scope, deferred)
+                    }
+                    None => {
+                        self.absent(!with_ordinality, "WITH ORDINALITY on a table");
+                        self.table(name, alias.as_ref())
+                    }
+                }
+            }
+            TableFactor::Derived { lateral, subquery, alias, sample } => {
+                self.absent(sample.is_none(), "TABLESAMPLE on a query");
+                self.absent(!lateral || self.dialect.lateral, "LATERAL");
+                let outputs = if *lateral {
+                    let mut outputs = Vec::new();
+                    self.within(scope, 0, |walker| outputs = walker.query(subquery, &mut None));
+                    outputs
+                } else {
+                    self.query(subquery, &mut None)
+                };
+                self.derived(outputs, alias.as_ref())
+            }
+            TableFactor::Function { lateral: _, name, args, with_ordinality, alias } => {
+                self.table_function(name, args, *with_ordinality, alias.as_ref(), scope, deferred)
+            }
+            TableFactor::UNNEST { alias, array_exprs, with_offset, with_offset_alias, with_ordinality } => {
+                self.absent(!with_offset && with_offset_alias.is_none() && self.dialect.lateral, "UNNEST WITH OFFSET");
+                self.within(scope, 0, |walker| walker.expressions(array_exprs));
+                self.function_relation("unnest", array_exprs.len(), &[], *with_ordinality, alias.as_ref())
+            }
+            TableFactor::NestedJoin { table_with_joins, alias } => {
+                return self.nested_join(table_with_joins, alias.as_ref(), scope, deferred);
+            }
+            _ => {
+                self.not_allowed("An item of FROM of this form");
+                Relation::unknown(Name::default())
+            }
+        };
+        let star = relation.columns.clone();
+        scope.relations.push(relation);
+        star
+    }
+
+    fn nested_join(
+        &mut self,
+        tree: &'a TableWithJoins,
+        alias: Option<&'a TableAlias>,
+        scope: &mut Scope<'a>,
+        deferred: &mut Deferred<'a>,
+    ) -> Vec<Output<'a>> {
+        let floor = scope.relations.len();
+        let mut inner = Deferred::new();
+        let star = self.join_tree(tree, scope, if self.dialect.lateral { deferred } else { &mut inner });
+        self.within(scope, floor, |walker| walker.expressions(inner));
+        let Some(alias) = alias else { return star };
+        let hides = scope.relations[floor..].iter().any(|relation| !relation.hidden.is_empty());
+        self.absent(!hides, "An alias for a join of these tables");
+        let relation = self.derived(star, Some(alias));
+        scope.relations.truncate(floor);
+        let star = relation.columns.clone();
+        scope.relations.push(relation);
+        star
+    }
+
+    fn derived(&mut self, outputs: Vec<Output<'a>>, alias: Option<&'a TableAlias>) -> Relation<'a> {
+        let (name, columns) = alias.map(|alias| self.alias(alias)).unwrap_or_default();
+        Relation::of_columns(name, self.renamed(outputs, &columns))
+    }
+
+    fn table(&mut self, name: &'a ObjectName, alias: Option<&'a TableAlias>) -> Relation<'a> {
+        let Some(parts) = self.plain_parts(name) else { return Relation::unknown(Name::default()) };
+        let mut relation = self.cte_named(&parts).unwrap_or_else(|| self.base_table(&parts));
+        let Some(alias) = alias else { return relation };
+        let (name, columns) = self.alias(alias);
+        if !columns.is_empty() && !relation.hidden.is_empty() {
+            self.not_allowed("A list of column names for this table");
+        }
+        relation.columns = if relation.unknown { Vec::new() } else { self.renamed(relation.columns, &columns) };
+        relation.name = name;
+        relation.schema = None;
+        relation
+    }
+
+    fn cte_named(&mut self, parts: &[&'a Ident]) -> Option<Relation<'a>> {
+        let [ident] = parts else { return None };
+        let name = self.dialect.fold(ident);
+        let cte = self.ctes.iter().rev().find(|cte| cte.name == name).cloned();
+        if cte.is_none() && self.later_ctes.contains(&name) {
+            self.name(ident);
+            self.refuse(ViolationCode::NotAllowed, format!("WITH declares `{name}` only further on; move it up."));
+            return Some(Relation::unknown(name));
+        }
+        let cte = cte?;
+        self.declared(ident);
+        Some(Relation::of_columns(cte.name, cte.columns))
+    }
+
+    fn base_table(&mut self, parts: &[&'a Ident]) -> Relation<'a> {
+        let folded: Vec<Name<'a>> = parts.iter().map(|part| self.dialect.fold(part)).collect();
+        let last = folded.last().cloned().unwrap_or_default();
+        if parts.iter().any(|part| part.quote_style == Some('\'')) {
+            self.refuse(ViolationCode::NotAllowed, format!("Table names take double quotes, not '{last}'."));
+            return Relation::unknown(last);
+        }
+        parts.iter().for_each(|part| self.name(part));
+        let index = match folded.as_slice() {
+            [name] if !self.dialect.is_reserved(parts[0]) && !self.dialect.is_system_table(name) => self.search(name),
+            [schema, name] if !self.is_system_schema(schema) && !self.dialect.is_system_table(name) => {
+                self.find_table(schema, name)
+            }
+            _ => None,
+        };
+        match index {
+            Some(index) => {
+                self.read_table(index);
+                Relation::of_table(self.schema, index, self.dialect.folds_quoted)
+            }
+            None => {
+                self.unknown_table(parts, &folded);
+                Relation::unknown(last)
+            }
+        }
+    }
+
+    /// The table that an unqualified name means, hidden or not; hidden ones do not exist.
+    fn search(&self, name: &str) -> Option<usize> {
+        let exists = |schema: &String| {
+            let in_schema = |table: &crate::text_to_sql::schema::Table| {
+                self.dialect.same(&table.schema, schema) && self.dialect.same(&table.name, name)
+            };
+            self.schema.tables.iter().position(in_schema)
+        };
+        self.schema.search_path.iter().find_map(exists).filter(|&index| !self.schema.tables[index].hidden)
+    }
+
+    fn find_table(&self, schema: &str, name: &str) -> Option<usize> {
+        let is = |table: &crate::text_to_sql::schema::Table| {
+            self.dialect.same(&table.schema, schema) && self.dialect.same(&table.name, name) && !table.hidden
+        };
+        self.schema.tables.iter().position(is)
+    }
+
+    fn is_system_schema(&self, folded: &str) -> bool {
+        self.dialect.system_schemas.contains(folded)
+            || (self.dialect.is_system_table(folded) && folded.starts_with("pg_"))
+    }
+
+    fn unknown_table(&mut self, parts: &[&'a Ident], folded: &[Name<'a>]) {
+        let name = spelled(parts);
+        let last = folded.last().map(AsRef::as_ref).unwrap_or_default();
+        if self.dialect.is_system_table(last)
+            || folded[..folded.len() - 1].iter().any(|part| self.is_system_schema(part))
+        {
+            let detail = format!("`{name}` belongs to the engine's own catalog, which cannot be queried.");
+            return self.refuse(ViolationCode::SystemCatalog, detail);
+        }
+        let elsewhere = self.schema.visible_tables().find(|table| self.dialect.same(&table.name, last));
+        let hint = match elsewhere {
+            Some(table) => format!(" Did you mean `{}.{}`?", table.schema, table.name),
+            None => did_you_mean(last, self.schema.visible_tables().map(|table| table.name.as_str())),
+        };
+        self.refuse(ViolationCode::UnknownTable, format!("There is no table `{name}`.{hint}"));
+    }
+
+    fn table_function(
+        &mut self,
+        name: &'a ObjectName,
+        args: &'a [FunctionArg],
+        with_ordinality: bool,
+        alias: Option<&'a TableAlias>,
+        scope: &mut Scope<'a>,
+        deferred: &mut Deferred<'a>,
+    ) -> Relation<'a> {
+        let Some(parts) = self.plain_parts(name) else { return Relation::unknown(Name::default()) };
+        let function = self.function_name(&parts);
+        let dialect = self.dialect;
+        let known = function.as_deref().and_then(|function| dialect.table_functions.get_key_value(function));
+        let Some((&function, &columns)) = known else {
+            self.unknown_table_function(&parts);
+            return Relation::unknown(Name::default());
+        };
+        self.series_bounds(function, args);
+        let expressions: Option<Vec<&'a Expr>> = args
+            .iter()
+            .map(|arg| match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+                _ => None,
+            })
+            .collect();
+        match expressions {
+            None => self.not_allowed("An argument of this form in FROM"),
+            Some(expressions) if dialect.lateral => self.within(scope, 0, |walker| walker.expressions(expressions)),
+            Some(expressions) => deferred.extend(expressions),
+        }
+        self.function_relation(function, 1, columns, with_ordinality, alias)
+    }
+
+    fn unknown_table_function(&mut self, parts: &[&'a Ident]) {
+        let name = spelled(parts);
+        let hint = did_you_mean(&name, self.dialect.table_functions.keys().copied());
+        self.refuse(ViolationCode::FunctionNotAllowed, format!("The function `{name}` is not allowed in FROM.{hint}"));
+    }
+
+    /// What a function in FROM looks like: a single column takes the alias's name, records name their own.
+    fn function_relation(
+        &mut self,
+        function: &'static str,
+        width: usize,
+        columns: &'static [&'static str],
+        with_ordinality: bool,
+        alias: Option<&'a TableAlias>,
+    ) -> Relation<'a> {
+        let (name, names) = alias.map_or_else(|| (function.into(), Vec::new()), |alias| self.alias(alias));
+        let own = if width == 1 && columns.is_empty() { name.clone() } else { function.into() };
+        let mut outputs: Vec<Output<'a>> = columns.iter().map(|&column| Output::named(column)).collect();
+        if columns.is_empty() {
+            let width = if function.contains("_to_record") { names.len() } else { width };
+            outputs.extend((0..width).map(|_| Output::named(own.clone())));
+        }
+        if with_ordinality {
+            outputs.push(Output::named("ordinality"));
+        }
+        let scalar = outputs.len() == 1;
+        Relation { scalar, ..Relation::of_columns(name, self.renamed(outputs, &names)) }
+    }
+
+    fn sample(&mut self, sample: Option<&'a TableSampleKind>) {
+        let Some(TableSampleKind::BeforeTableAlias(sample) | TableSampleKind::AfterTableAlias(sample)) = sample else {
+            return;
+        };
+        let TableSample { modifier, name, quantity, seed, bucket, offset } = sample.as_ref();
+        self.absent(matches!(modifier, TableSampleModifier::TableSample), "SAMPLE");
+        let known = matches!(name, Some(TableSampleMethod::Bernoulli | TableSampleMethod::System));
+        self.absent(known && bucket.is_none() && offset.is_none(), "TABLESAMPLE of this form");
+        if let Some(TableSampleQuantity { parenthesized: _, value, unit }) = quantity {
+            self.absent(unit.is_none(), "A unit in TABLESAMPLE");
+            self.expressions([value]);
+        }
+        if let Some(TableSampleSeed { modifier: _, value }) = seed {
+            self.value(value);
+        }
+    }
+}
