@@ -3,3 +3,4 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a failed unwrap is the message")]
 
 mod embedded_postgres;
+mod engines;
