@@ -1,1 +1,74 @@
-//! To come.
+//! What is in a user's database: tables, columns, keys and comments from the catalog in a handful of statements, then
+//! sizes and the frequent values of text columns, table by table within a budget.
+//!
+//! The values are what questions are matched against ("orders from Berlin"). They are a help, not a promise: a column
+//! whose values take too long to read has none. Hiding and masking are not known here; whoever stores a schema drops
+//! the values of columns that people masked.
+
+pub(in crate::text_to_sql) mod postgres;
+pub(in crate::text_to_sql) mod sqlite;
+
+use std::time::{Duration, Instant};
+
+/// Distinct values kept of a column: enough for cities and products, too few for free text to fill the memory.
+const VALUES: usize = 3000;
+/// A longer value is no name that somebody would say in a question.
+const VALUE_CHARS: usize = 80;
+/// Rows that are looked at for the values of one table.
+const VALUE_ROWS: i64 = 200_000;
+/// For the values of one table.
+const TABLE_TIME: Duration = Duration::from_secs(3);
+/// For the values of all tables.
+const TIME: Duration = Duration::from_secs(40);
+/// The values of all tables together, as they will be held in memory.
+const BYTES: usize = 32 << 20;
+
+/// A name as an SQL identifier, in every engine that follows the standard.
+pub(in crate::text_to_sql) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// What is left for reading values.
+struct Budget {
+    ends: Instant,
+    bytes: usize,
+}
+
+impl Budget {
+    fn new(now: Instant) -> Self {
+        Self { ends: now + TIME, bytes: BYTES }
+    }
+
+    fn is_spent(&self, now: Instant) -> bool {
+        now >= self.ends || self.bytes == 0
+    }
+
+    /// Keeps as many of the values as there is room for.
+    fn keep(&mut self, mut values: Vec<String>) -> Vec<String> {
+        let mut left = self.bytes;
+        let fitting = values
+            .iter()
+            .take_while(|value| left.checked_sub(value.len() + size_of::<String>()).map(|rest| left = rest).is_some());
+        let fitting = fitting.count();
+        self.bytes = if fitting < values.len() { 0 } else { left };
+        values.truncate(fitting);
+        values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_stays_one_identifier() {
+        assert_eq!(quoted(r#"x" union select "y"#), r#""x"" union select ""y""#);
+    }
+
+    #[test]
+    fn values_end_when_the_memory_for_them_does() {
+        let mut budget = Budget { ends: Instant::now() + TIME, bytes: 100 };
+        assert_eq!(budget.keep(vec!["a".repeat(70), "b".repeat(70)]).len(), 1);
+        assert!(budget.is_spent(Instant::now()));
+    }
+}

@@ -4,6 +4,7 @@
 
 mod embedded_postgres;
 mod embedding;
+mod engines;
 mod extract_worker;
 mod fake_openai;
 mod fixtures;

@@ -1,0 +1,92 @@
+//! A PostgreSQL database of a user.
+//!
+//! Every use is one read-only transaction in a session ([`sessions`]) to the server that the URL names ([`target`]);
+//! what can go wrong is told in the words of [`failure`].
+
+mod failure;
+mod sessions;
+mod target;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::timeout;
+
+use self::failure::unpanicked;
+use self::sessions::{CONNECT, Session, Sessions};
+use self::target::Target;
+use super::access::Access;
+use super::{EngineError, SqlEngine};
+use crate::text_to_sql::guard::ReadOnlySql;
+use crate::text_to_sql::run::{Caps, Rows};
+use crate::text_to_sql::schema::{Engine, Schema};
+use crate::text_to_sql::{introspect, run};
+
+/// The server stops a statement at its deadline by itself; only if it does not, we stop it.
+const GRACE: Duration = Duration::from_millis(250);
+/// For the catalog of a large database; its samples have a budget of their own.
+const INTROSPECTION: Duration = Duration::from_secs(120);
+
+/// One PostgreSQL database of a user.
+pub(super) struct Postgres {
+    sessions: Arc<Sessions>,
+}
+
+impl Postgres {
+    pub(super) async fn connect(url: &str, access: &Access) -> Result<Self, EngineError> {
+        let sessions = Arc::new(Sessions::new(Target::parse(url)?, access.clone()));
+        // The first session proves the URL, and waits for the first statement.
+        sessions.begin(CONNECT).await?.finish();
+        Ok(Self { sessions })
+    }
+
+    /// What `run` does with the text of a statement; apart so that tests can send what no guard would let through.
+    async fn run_text(&self, sql: &str, caps: &Caps) -> Result<Rows, EngineError> {
+        let mut busy = self.sessions.begin(caps.deadline).await?;
+        let Session { connection, meter, .. } = busy.session();
+        let ran = unpanicked(run::postgres::run(connection, meter, sql, caps));
+        match timeout(caps.deadline + GRACE, ran).await {
+            Ok(Ok(outcome)) => {
+                if outcome.complete {
+                    busy.finish();
+                }
+                Ok(outcome.rows)
+            }
+            Ok(Err(error)) => Err(busy.fail(&error, caps.deadline)),
+            Err(_) => Err(EngineError::Timeout(caps.deadline)),
+        }
+    }
+}
+
+#[async_trait]
+impl SqlEngine for Postgres {
+    fn engine(&self) -> Engine {
+        Engine::Postgres
+    }
+
+    async fn introspect(&self) -> Result<Schema, EngineError> {
+        let mut busy = self.sessions.begin(INTROSPECTION).await?;
+        let Session { connection, meter, .. } = busy.session();
+        let read = unpanicked(introspect::postgres::introspect(connection, meter));
+        match timeout(INTROSPECTION + GRACE, read).await {
+            Ok(Ok(schema)) => {
+                busy.finish();
+                Ok(schema)
+            }
+            Ok(Err(error)) => Err(busy.fail(&error, INTROSPECTION)),
+            Err(_) => Err(EngineError::Timeout(INTROSPECTION)),
+        }
+    }
+
+    async fn run(&self, statement: &ReadOnlySql, caps: &Caps) -> Result<Rows, EngineError> {
+        self.run_text(statement.text(), caps).await
+    }
+
+    async fn close(&self) {
+        self.sessions.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! What the driver's errors mean to a caller.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+
+use super::EngineError;
+use crate::text_to_sql::engine::shortened;
+
+/// Why there is no session.
+pub(super) fn connect_failure(error: &sqlx::Error) -> EngineError {
+    let sqlx::Error::Database(database) = error else {
+        return EngineError::Unreachable(match error {
+            sqlx::Error::Io(error) => error.kind().to_string(),
+            sqlx::Error::Tls(error) => shortened(&format!("TLS: {error}")),
+            _ => "it does not answer as PostgreSQL does".into(),
+        });
+    };
+    match database.code().as_deref().unwrap_or_default() {
+        // https://www.postgresql.org/docs/current/errcodes-appendix.html
+        code if code.starts_with("28") => EngineError::Authentication,
+        "3D000" => EngineError::InvalidUrl("the server has no database of this name".into()),
+        code if code.starts_with("53") || code == "57P03" => EngineError::Busy(shortened(database.message())),
+        _ => EngineError::Unreachable(shortened(database.message())),
+    }
+}
+
+/// Why a statement in a session did not end well.
+pub(super) fn failure(error: &sqlx::Error, deadline: Duration) -> EngineError {
+    let sqlx::Error::Database(database) = error else { return EngineError::Vanished };
+    match database.code().as_deref().unwrap_or_default() {
+        "57014" => EngineError::Timeout(deadline),
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => EngineError::Vanished,
+        "55P03" => EngineError::Busy("a table is locked".into()),
+        code if code.starts_with("53") => EngineError::TooLarge(shortened(database.message())),
+        // A data exception quotes the value it failed on, which may be one that the guard would not have shown.
+        code if code.starts_with("22") => EngineError::rejected(unquoted(database.message())),
+        _ => EngineError::rejected(database.message()),
+    }
+}
+
+fn unquoted(message: &str) -> &str {
+    message.split([':', '"']).next().unwrap_or_default()
+}
+
+/// The driver panics over some messages that no PostgreSQL sends; whoever runs a server may send any.
+pub(super) async fn unpanicked<T, E: From<Malformed>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(Malformed.into()))
+}
+
+/// The server does not speak PostgreSQL's protocol.
+pub(super) struct Malformed;
+
+impl From<Malformed> for sqlx::Error {
+    fn from(_: Malformed) -> Self {
+        Self::Protocol("a malformed message".into())
+    }
+}
+
+impl From<Malformed> for EngineError {
+    fn from(_: Malformed) -> Self {
+        Self::Unreachable("it does not answer as PostgreSQL does".into())
+    }
+}

@@ -1,0 +1,390 @@
+//! The catalog of a SQLite file, and what its values say that the catalog does not: SQLite has no date type, and a
+//! column may hold other than it declares. <https://www.sqlite.org/datatype3.html>
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use chrono::NaiveDate;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, Decode, Row, Sqlite, TypeInfo, ValueRef};
+use uuid::Uuid;
+
+use super::{Budget, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES, quoted};
+use crate::text_to_sql::engine::Stop;
+use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Index, Schema, Table, TableKind};
+
+/// The only schema of a file that is opened alone.
+const MAIN: &str = "main";
+
+/// What the catalog says, before the connection is confined to reading tables.
+pub(in crate::text_to_sql) async fn catalog(connection: &mut SqliteConnection) -> Result<Schema, sqlx::Error> {
+    let mut catalog = Catalog::default();
+    for row in sqlx::query(TABLES).fetch_all(&mut *connection).await? {
+        catalog.add_table(row.try_get(0)?, row.try_get(1)?);
+    }
+    for row in sqlx::query(COLUMNS).fetch_all(&mut *connection).await? {
+        catalog.add_column(&row)?;
+    }
+    catalog.add_views(connection).await?;
+    for row in sqlx::query(PRIMARY_KEYS).fetch_all(&mut *connection).await? {
+        catalog.set_primary_key(row.try_get(0)?, row.try_get(1)?);
+    }
+    for row in sqlx::query(FOREIGN_KEYS).fetch_all(&mut *connection).await? {
+        catalog.add_foreign_key(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+    }
+    for row in sqlx::query(INDEXES).fetch_all(&mut *connection).await? {
+        catalog.add_index(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+    }
+    Ok(Schema { engine: Engine::Sqlite, search_path: vec![MAIN.to_owned()], tables: catalog.tables })
+}
+
+/// Adds kinds, row counts and values, on a connection that can do no more than read.
+pub(in crate::text_to_sql) async fn describe(
+    connection: &mut SqliteConnection,
+    mut schema: Schema,
+    stop: &Stop,
+) -> Result<Schema, sqlx::Error> {
+    let mut budget = Budget::new(Instant::now());
+    for table in &mut schema.tables {
+        stop.within(TABLE_TIME);
+        look(connection, table).await?;
+        if !budget.is_spent(Instant::now()) {
+            read_values(connection, table, &mut budget).await?;
+        }
+    }
+    Ok(schema)
+}
+
+const TABLES: &str = "
+    select name, type
+    from pragma_table_list
+    where schema = 'main' and type in ('table', 'view', 'virtual') and name not like 'sqlite|_%' escape '|'
+    order by name";
+
+/// Hidden columns of virtual tables (1) are their module's own; generated ones (2, 3) are columns like others.
+const COLUMNS: &str = "
+    select t.name, c.name, c.type, c.\"notnull\" or c.pk > 0
+    from pragma_table_list t
+    join pragma_table_xinfo(t.name) c
+    where t.schema = 'main' and t.type in ('table', 'virtual') and c.hidden <> 1
+    order by t.name, c.cid";
+
+/// One statement a view: a view over a table that is gone is an error, and must not take the others with it.
+const VIEW_COLUMNS: &str = "select ?1, name, type, \"notnull\" from pragma_table_xinfo(?1) order by cid";
+
+const PRIMARY_KEYS: &str = "
+    select t.name, json_group_array(c.name order by c.pk)
+    from pragma_table_list t
+    join pragma_table_xinfo(t.name) c
+    where t.schema = 'main' and t.type = 'table' and c.pk > 0
+    group by t.name";
+
+const FOREIGN_KEYS: &str = "
+    select t.name, f.\"table\", json_group_array(f.\"from\" order by f.seq), json_group_array(f.\"to\" order by f.seq)
+    from pragma_table_list t
+    join pragma_foreign_key_list(t.name) f
+    where t.schema = 'main' and t.type = 'table'
+    group by t.name, f.id
+    order by t.name, f.id desc";
+
+/// A partial index makes only some rows unique.
+const INDEXES: &str = "
+    select t.name, i.name, i.\"unique\" and not i.partial, json_group_array(c.name order by c.seqno)
+    from pragma_table_list t
+    join pragma_index_list(t.name) i
+    join pragma_index_info(i.name) c
+    where t.schema = 'main' and t.type = 'table'
+    group by t.name, i.name
+    order by t.name, i.name";
+
+#[derive(Default)]
+struct Catalog {
+    tables: Vec<Table>,
+    /// SQLite does not tell the case of names apart.
+    by_name: HashMap<String, usize>,
+}
+
+impl Catalog {
+    fn add_table(&mut self, name: String, kind: &str) {
+        self.by_name.insert(name.to_lowercase(), self.tables.len());
+        self.tables.push(Table {
+            id: Uuid::now_v7(),
+            schema: MAIN.to_owned(),
+            name,
+            kind: if kind == "view" { TableKind::View } else { TableKind::Table },
+            description: None,
+            synonyms: Vec::new(),
+            hidden: false,
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            foreign_keys: Vec::new(),
+            indexes: Vec::new(),
+            row_count: None,
+        });
+    }
+
+    fn add_column(&mut self, row: &SqliteRow) -> Result<(), sqlx::Error> {
+        let column = Column {
+            name: row.try_get(1)?,
+            data_type: row.try_get(2)?,
+            kind: ColumnKind::Other,
+            nullable: !row.try_get_unchecked::<bool, _>(3)?,
+            description: None,
+            synonyms: Vec::new(),
+            hidden: false,
+            masked: false,
+            enum_values: Vec::new(),
+            sample_values: Vec::new(),
+        };
+        if let Some(table) = self.table(row.try_get(0)?) {
+            table.columns.push(column);
+        }
+        Ok(())
+    }
+
+    async fn add_views(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        let views = self.tables.iter().filter(|table| table.kind == TableKind::View);
+        let views: Vec<String> = views.map(|table| table.name.clone()).collect();
+        for view in views {
+            match sqlx::query(VIEW_COLUMNS).bind(view).fetch_all(&mut *connection).await {
+                Ok(columns) => columns.iter().try_for_each(|row| self.add_column(row))?,
+                Err(sqlx::Error::Database(_)) => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_primary_key(&mut self, table: &str, Json(columns): Json<Vec<String>>) {
+        if let Some(table) = self.table(table) {
+            table.primary_key = columns;
+        }
+    }
+
+    /// A key that does not say which columns it refers to means the primary key.
+    fn add_foreign_key(
+        &mut self,
+        table: &str,
+        other: &str,
+        Json(columns): Json<Vec<String>>,
+        Json(named): Json<Vec<Option<String>>>,
+    ) {
+        let Some(other) = self.table(other) else { return };
+        let (referenced_table, primary_key) = (other.name.clone(), other.primary_key.clone());
+        let referenced_columns = named.into_iter().collect::<Option<Vec<String>>>().unwrap_or(primary_key);
+        if let Some(table) = self.table(table)
+            && columns.len() == referenced_columns.len()
+        {
+            let referenced_schema = MAIN.to_owned();
+            table.foreign_keys.push(ForeignKey { columns, referenced_schema, referenced_table, referenced_columns });
+        }
+    }
+
+    /// An index over an expression names no column, and is left out.
+    fn add_index(&mut self, table: &str, name: String, unique: bool, Json(columns): Json<Vec<Option<String>>>) {
+        if let Some(table) = self.table(table)
+            && let Some(columns) = columns.into_iter().collect()
+        {
+            table.indexes.push(Index { name, columns, unique });
+        }
+    }
+
+    fn table(&mut self, name: &str) -> Option<&mut Table> {
+        self.tables.get_mut(*self.by_name.get(&name.to_lowercase())?)
+    }
+}
+
+/// Rows whose values tell what a column really holds.
+const LOOKED_AT: usize = 200;
+/// Rows that are counted; a larger table is estimated by its last row id.
+const COUNTED: i64 = 1_000_000;
+
+/// Finds the kinds of the columns and the number of rows; a table that cannot be read keeps what it declares.
+async fn look(connection: &mut SqliteConnection, table: &mut Table) -> Result<(), sqlx::Error> {
+    let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+    let statement = format!("select {} from {} limit {LOOKED_AT}", names.join(", "), quoted(&table.name));
+    let rows = if names.is_empty() { Vec::new() } else { readable(connection, statement).await? };
+    for (at, column) in table.columns.iter_mut().enumerate() {
+        column.kind = Held::of(&rows, at).kind(&column.data_type);
+    }
+    if table.kind == TableKind::Table {
+        table.row_count = row_count(connection, &table.name).await?;
+    }
+    Ok(())
+}
+
+async fn row_count(connection: &mut SqliteConnection, table: &str) -> Result<Option<i64>, sqlx::Error> {
+    let name = quoted(table);
+    let counted = format!("select count(*) from (select 1 from {name} limit {})", COUNTED + 1);
+    let number = |rows: Vec<SqliteRow>| rows.first().and_then(|row| row.try_get_unchecked::<i64, _>(0).ok());
+    match number(readable(connection, counted).await?) {
+        Some(count) if count <= COUNTED => Ok(Some(count)),
+        _ => Ok(number(readable(connection, format!("select max(rowid) from {name}")).await?)),
+    }
+}
+
+async fn read_values(
+    connection: &mut SqliteConnection,
+    table: &mut Table,
+    budget: &mut Budget,
+) -> Result<(), sqlx::Error> {
+    let source = quoted(&table.name);
+    for column in table.columns.iter_mut().filter(|column| column.kind == ColumnKind::Text) {
+        let name = quoted(&column.name);
+        let statement = format!(
+            "select v from (select {name} as v from {source} limit {VALUE_ROWS})
+             where typeof(v) = 'text' and length(v) between 1 and {VALUE_CHARS}
+             group by v order by count(*) desc, v limit {VALUES}"
+        );
+        let rows = readable(connection, statement).await?;
+        column.sample_values = budget.keep(rows.iter().filter_map(|row| row.try_get(0).ok()).collect());
+    }
+    Ok(())
+}
+
+/// The rows, or none if the table is too slow or cannot be read (a view over a table that is gone, a missing module).
+async fn readable(connection: &mut SqliteConnection, statement: String) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    match sqlx::raw_sql(AssertSqlSafe(statement)).fetch_all(connection).await {
+        Err(sqlx::Error::Database(_)) => Ok(Vec::new()),
+        rows => rows,
+    }
+}
+
+/// How often the values of a column were of which class.
+#[derive(Debug, Default, PartialEq)]
+struct Held {
+    integers: usize,
+    reals: usize,
+    blobs: usize,
+    texts: usize,
+    /// Texts that are dates, and that are dates or date with time.
+    dates: usize,
+    times: usize,
+}
+
+impl Held {
+    fn of(rows: &[SqliteRow], at: usize) -> Self {
+        let mut held = Self::default();
+        for value in rows.iter().filter_map(|row| row.try_get_raw(at).ok()).filter(|value| !value.is_null()) {
+            match value.type_info().name() {
+                "INTEGER" => held.integers += 1,
+                "REAL" => held.reals += 1,
+                "BLOB" => held.blobs += 1,
+                _ => held.note_text(<&str as Decode<'_, Sqlite>>::decode(value).unwrap_or_default()),
+            }
+        }
+        held
+    }
+
+    fn note_text(&mut self, text: &str) {
+        self.texts += 1;
+        self.dates += usize::from(is_date(text));
+        self.times += usize::from(is_date(text) || is_timestamp(text));
+    }
+
+    /// What the values show wins over what the column declares; an empty column is what it declares.
+    fn kind(&self, declared: &str) -> ColumnKind {
+        let said = declared_kind(declared);
+        let only_texts = self.texts > 0 && self.integers + self.reals + self.blobs == 0;
+        let numbers = self.integers + self.reals;
+        match said {
+            Some(ColumnKind::Boolean | ColumnKind::Json) => said,
+            _ if only_texts && self.dates == self.texts => Some(ColumnKind::Date),
+            _ if only_texts && self.times == self.texts => Some(ColumnKind::Timestamp),
+            Some(ColumnKind::Integer | ColumnKind::Decimal | ColumnKind::Date | ColumnKind::Timestamp)
+                if only_texts =>
+            {
+                Some(ColumnKind::Text)
+            }
+            // Seconds or days since some epoch, whatever the column is called.
+            Some(ColumnKind::Date | ColumnKind::Timestamp) | None if numbers > 0 && self.texts + self.blobs == 0 => {
+                Some(if self.reals > 0 { ColumnKind::Decimal } else { ColumnKind::Integer })
+            }
+            None if self.texts > 0 => Some(ColumnKind::Text),
+            None if self.blobs > 0 => Some(ColumnKind::Binary),
+            said => said,
+        }
+        .unwrap_or(ColumnKind::Other)
+    }
+}
+
+/// By SQLite's own rules of affinity, after the words that people use beyond them.
+/// <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>
+fn declared_kind(declared: &str) -> Option<ColumnKind> {
+    let declared = declared.to_ascii_uppercase();
+    let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
+    match () {
+        () if declared.is_empty() => None,
+        () if has(&["BOOL"]) => Some(ColumnKind::Boolean),
+        () if has(&["DATETIME", "TIMESTAMP"]) => Some(ColumnKind::Timestamp),
+        () if has(&["DATE"]) => Some(ColumnKind::Date),
+        () if has(&["JSON"]) => Some(ColumnKind::Json),
+        () if has(&["INT"]) => Some(ColumnKind::Integer),
+        () if has(&["CHAR", "CLOB", "TEXT", "STRING"]) => Some(ColumnKind::Text),
+        () if has(&["BLOB", "BINARY"]) => Some(ColumnKind::Binary),
+        () if has(&["REAL", "FLOA", "DOUB", "NUMERIC", "DECIMAL", "MONEY", "NUMBER"]) => Some(ColumnKind::Decimal),
+        () => None,
+    }
+}
+
+/// `2024-02-29`
+fn is_date(text: &str) -> bool {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok() && text.len() == 10
+}
+
+/// `2024-02-29 10:30`, `2024-02-29T10:30:00.123Z`: a date, then a time of day as SQLite's date functions read it.
+fn is_timestamp(text: &str) -> bool {
+    let Some((date, time)) = text.split_at_checked(10) else { return false };
+    let time = time.trim_start_matches(['T', ' ']).as_bytes();
+    is_date(date)
+        && text.len() > 15
+        && matches!(time, [h1, h2, b':', m1, m2, ..] if [h1, h2, m1, m2].iter().all(|d| d.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(texts: &[&str]) -> Held {
+        let mut held = Held::default();
+        texts.iter().for_each(|text| held.note_text(text));
+        held
+    }
+
+    #[test]
+    fn texts_that_are_all_dates_make_a_date_column() {
+        assert_eq!(held(&["2024-02-29", "1999-12-31"]).kind("TEXT"), ColumnKind::Date);
+        assert_eq!(held(&["2024-02-29", "2024-02-29 10:30:00"]).kind("DATETIME"), ColumnKind::Timestamp);
+        assert_eq!(held(&["2024-02-29T10:30:00.123Z"]).kind("TEXT"), ColumnKind::Timestamp);
+        assert_eq!(held(&["2024-02-29", "unknown"]).kind("TEXT"), ColumnKind::Text);
+        assert_eq!(held(&["2024-02-30"]).kind("DATE"), ColumnKind::Text);
+        assert_eq!(held(&["29.02.2024"]).kind("DATE"), ColumnKind::Text);
+    }
+
+    #[test]
+    fn what_a_column_holds_wins_over_what_it_declares() {
+        let numbers = Held { integers: 3, ..Held::default() };
+        assert_eq!(numbers.kind("DATETIME"), ColumnKind::Integer);
+        assert_eq!(numbers.kind(""), ColumnKind::Integer);
+        assert_eq!(numbers.kind("BOOLEAN"), ColumnKind::Boolean);
+        assert_eq!(held(&["n/a"]).kind("INTEGER"), ColumnKind::Text);
+        assert_eq!(Held { blobs: 1, ..Held::default() }.kind(""), ColumnKind::Binary);
+    }
+
+    #[test]
+    fn an_empty_column_is_what_it_declares() {
+        let declared = [
+            ("INTEGER", ColumnKind::Integer),
+            ("varchar(40)", ColumnKind::Text),
+            ("DECIMAL(10,2)", ColumnKind::Decimal),
+            ("date", ColumnKind::Date),
+            ("TIMESTAMP", ColumnKind::Timestamp),
+            ("BLOB", ColumnKind::Binary),
+            ("", ColumnKind::Other),
+        ];
+        for (data_type, kind) in declared {
+            assert_eq!(Held::default().kind(data_type), kind, "{data_type}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Users' databases from the outside: a URL, what introspection finds, and statements that the guard let through.
+
+use std::{env, fs, path::PathBuf, sync::Arc, time::Duration};
+
+use almanac::postgres::{EmbeddedPostgres, Install, SUPERUSER};
+use almanac::text_to_sql::engine::{Access, EngineError, SqlEngine, connect};
+use almanac::text_to_sql::guard::{self, Policy};
+use almanac::text_to_sql::run::{Caps, Rows};
+use almanac::text_to_sql::schema::{Engine, Schema};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, sqlite::SqliteConnectOptions};
+
+/// The same tables for both engines.
+const SHOP: &str = "
+    create table customers (id integer primary key, name text not null, country text);
+    create table orders (id integer primary key, customer_id integer references customers, day date, total numeric(10, 2));
+    insert into customers values (1, 'Ann', 'DE'), (2, 'Bob', 'FR');
+    insert into orders values (1, 1, '2024-01-02', 9.5), (2, 1, '2024-02-03', 20), (3, 2, '2024-02-04', 0.25)";
+
+#[tokio::test]
+async fn the_same_question_has_the_same_answer_on_every_engine() {
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        let rows = database
+            .run("select c.name, count(*), sum(o.total) from customers c join orders o on o.customer_id = c.id group by c.name order by 1")
+            .await
+            .unwrap();
+        assert_eq!(json!(rows.rows), json!([["Ann", 2, 29.5], ["Bob", 1, 0.25]]), "{:?}", database.schema.engine);
+        let rows = database.run("select day from orders where customer_id = 2").await.unwrap();
+        assert_eq!(json!(rows.rows), json!([["2024-02-04"]]), "{:?}", database.schema.engine);
+    }
+}
+
+#[tokio::test]
+async fn introspection_and_guard_agree_on_names() {
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        let schema = &database.schema.search_path[0];
+        for sql in ["select * from orders", &format!("select o.total from {schema}.orders o")] {
+            assert_eq!(database.run(sql).await.unwrap().row_count, 3, "{sql}");
+        }
+        let unknown = guard::check("select no_such_column from orders", &database.schema, &Policy::default());
+        assert!(unknown.is_err());
+        let values = |table: usize, column: usize| &database.schema.tables[table].columns[column].sample_values;
+        assert_eq!(values(0, 2), &["DE", "FR"]);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_statement_that_the_guard_allows_ends_at_its_deadline() {
+    let caps = Caps { deadline: Duration::from_millis(500), ..Caps::default() };
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        let slow =
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 2000000000) select sum(i) from n";
+        let statement = guard::check(slow, &database.schema, &Policy::default()).unwrap();
+        let error = database.engine.run(&statement, &caps).await.unwrap_err();
+        assert_eq!(error, EngineError::Timeout(caps.deadline), "{:?}", database.schema.engine);
+    }
+}
+
+struct Database {
+    engine: Arc<dyn SqlEngine>,
+    schema: Schema,
+    server: Option<EmbeddedPostgres>,
+    dir: PathBuf,
+}
+
+impl Database {
+    async fn sqlite() -> Self {
+        let dir = test_dir();
+        fs::create_dir_all(&dir).unwrap();
+        let file = SqliteConnectOptions::new().filename(dir.join("shop.db")).create_if_missing(true);
+        let mut connection = file.connect().await.unwrap();
+        sqlx::raw_sql(SHOP).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let access = Access { sqlite_dirs: vec![dir.clone()], ..Access::default() };
+        Self::new("sqlite:shop.db", &access, None, dir).await
+    }
+
+    async fn postgres() -> Self {
+        let dir = test_dir();
+        let root = dir.clone();
+        let started = tokio::task::spawn_blocking(move || {
+            let install = Install::find(env::var_os("ALMANAC_POSTGRES_DIR").map(PathBuf::from).as_deref()).unwrap();
+            EmbeddedPostgres::start_without_fsync(&install, &root).unwrap()
+        });
+        let server = started.await.unwrap();
+        let url = server.url(SUPERUSER, "postgres");
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(format!("{SHOP}; analyze"))).execute(&mut connection).await.unwrap();
+        Self::new(&url, &Access::default(), Some(server), dir).await
+    }
+
+    async fn new(url: &str, access: &Access, server: Option<EmbeddedPostgres>, dir: PathBuf) -> Self {
+        let engine = connect(&url.to_owned().into(), access).await.unwrap();
+        let schema = engine.introspect().await.unwrap();
+        assert_eq!(schema.engine, engine.engine());
+        assert_eq!(schema.engine == Engine::Postgres, server.is_some());
+        Self { engine, schema, server, dir }
+    }
+
+    async fn run(&self, sql: &str) -> Result<Rows, EngineError> {
+        let statement = guard::check(sql, &self.schema, &Policy::default()).unwrap();
+        self.engine.run(&statement, &Caps::default()).await
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        drop(self.server.take());
+        fs::remove_dir_all(&self.dir).unwrap();
+    }
+}
+
+fn test_dir() -> PathBuf {
+    env::temp_dir().join(format!("almanac-it-engines-{}", uuid::Uuid::now_v7().simple()))
+}
