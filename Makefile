@@ -1,11 +1,14 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup test check clean
+.PHONY: help setup run test check clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup: ## Fetch the embedded PostgreSQL and the embedding model into .cache (once)
 	@scripts/setup
+
+run: ## Build and start Almanac with the sample documents and the sample database; Ctrl-C stops it
+	@scripts/run
 
 test: setup ## Run every test
 	cargo test --locked --doc

@@ -50,6 +50,8 @@ create table documents (
     batch_id uuid not null,
     external_id text,
     title text not null,
+    -- Whether the client chose the title; else the text's own title replaces it.
+    title_given boolean not null,
     file_name text,
     content_type text not null,
     size bigint not null,

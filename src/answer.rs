@@ -1,1 +1,290 @@
-//! To come.
+//! A question finds chunks, and an answer cites them.
+//!
+//! [`search`] ranks by vector and by BM25 and fuses both. [`answer`] retrieves, then writes: with the language model
+//! where one is configured, else by extracting the best sentences. Either way every citation is verbatim at its offsets.
+
+pub mod cite;
+pub mod extractive;
+pub mod fuse;
+pub mod generate;
+pub mod retrieve;
+
+use std::{sync::Arc, time::Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+pub use cite::Citation;
+use retrieve::Question;
+
+use crate::{
+    models::{Embedder, LanguageModel, ModelError},
+    store::{
+        Store, StoreError, Workspace,
+        search::{Filter, FilterError, FoundChunk, RankedChunk},
+    },
+};
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SearchMode {
+    #[default]
+    Hybrid,
+    Vector,
+    Text,
+}
+
+/// What to search for, checked by whoever builds it.
+#[derive(Debug, Clone)]
+pub struct SearchRequest {
+    pub query: String,
+    /// Empty: every knowledge base of the workspace.
+    pub knowledge_base_ids: Vec<Uuid>,
+    pub mode: SearchMode,
+    pub limit: usize,
+    pub filter: Option<Filter>,
+    pub min_score: Option<f64>,
+    pub explain: bool,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SearchResponse {
+    pub results: Vec<SearchResult>,
+    pub mode: SearchMode,
+    pub took_ms: f64,
+    /// What was left out, and why.
+    pub degraded: Vec<String>,
+}
+
+/// A chunk that a search found.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SearchResult {
+    pub chunk_id: Uuid,
+    pub document_id: Uuid,
+    pub knowledge_base_id: Uuid,
+    pub title: String,
+    pub content: String,
+    /// Cosine similarity, BM25, or the weighted sum of both standardised: comparable within one search only.
+    pub score: f64,
+    pub page: Option<i32>,
+    pub heading_path: Vec<String>,
+    /// Offsets in characters into the document's text.
+    pub start: i32,
+    pub end: i32,
+    #[schema(value_type = Object)]
+    pub metadata: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<Explain>,
+}
+
+/// How a result got its score.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Explain {
+    /// From 1; null when this leg did not bring the chunk.
+    pub vector_rank: Option<i32>,
+    /// Cosine similarity.
+    pub vector_score: f64,
+    pub text_rank: Option<i32>,
+    /// BM25.
+    pub text_score: f64,
+    /// Standardised over the candidates, as the fusion adds them.
+    pub vector_standardised: f64,
+    pub text_standardised: f64,
+    /// Lexemes of the question that the chunk holds.
+    pub terms: Vec<String>,
+    /// Which index served the vector leg.
+    pub vector_index: &'static str,
+}
+
+#[derive(Debug, Clone)]
+pub struct AnswerRequest {
+    pub question: String,
+    pub knowledge_base_ids: Vec<Uuid>,
+    pub limit: usize,
+    pub filter: Option<Filter>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Answer {
+    /// Null when nothing relevant was found; `explanation` says so.
+    pub answer: Option<String>,
+    pub explanation: Option<String>,
+    pub citations: Vec<Citation>,
+    pub mode: AnswerMode,
+    /// The language model that wrote it.
+    pub model: Option<String>,
+    pub took_ms: f64,
+    pub degraded: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AnswerMode {
+    Generated,
+    Extractive,
+}
+
+/// Why there is no result at all.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    #[error("there is no such knowledge base: {0}")]
+    UnknownKnowledgeBase(Uuid),
+    #[error("the filter is malformed")]
+    Filter(Vec<FilterError>),
+    #[error("the knowledge base {name} was made with the embedding model {made_with}")]
+    OtherModel { name: String, made_with: String },
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Ranks the chunks of a workspace for a question.
+pub async fn search(
+    workspace: &mut Workspace,
+    embedder: &dyn Embedder,
+    request: &SearchRequest,
+) -> Result<SearchResponse, SearchError> {
+    let began = Instant::now();
+    let scope = retrieve::scope(workspace, embedder, request).await?;
+    let mut degraded = Vec::new();
+    let question = Question::understand(workspace, embedder, request, &scope, &mut degraded).await?;
+    let candidates = retrieve::rank(workspace, &scope, &question).await?;
+    let mut fused = fuse::fuse(candidates, question.weight(&scope));
+    fused.retain(|ranked| request.min_score.is_none_or(|least| ranked.score >= least));
+    fused.truncate(request.limit);
+    let found = workspace.found_chunks(&fused.iter().map(|ranked| ranked.chunk.chunk_id).collect::<Vec<_>>()).await?;
+    let results = results(fused, found, request.explain.then_some(&question));
+    metrics::histogram!("almanac_search_seconds").record(began.elapsed().as_secs_f64());
+    Ok(SearchResponse { results, mode: request.mode, took_ms: milliseconds(began), degraded })
+}
+
+/// What answers are written with.
+#[derive(Clone)]
+pub struct Tools {
+    pub store: Store,
+    pub embedder: Arc<dyn Embedder>,
+    pub language_model: Option<Arc<dyn LanguageModel>>,
+}
+
+/// What happens on the way to an answer, for a caller who watches.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    Retrieved(Vec<SearchResult>),
+    Delta(String),
+}
+
+/// Answers a question from the documents of workspace `workspace_id`; `watch` hears of each step.
+pub async fn answer(
+    tools: &Tools,
+    workspace_id: Uuid,
+    request: &AnswerRequest,
+    watch: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Answer, SearchError> {
+    let began = Instant::now();
+    let (passages, mut degraded) = passages(tools, workspace_id, request).await?;
+    watch(Progress::Retrieved(passages.clone()));
+    let extract = extractive::best_sentences(&*tools.embedder, &request.question, &passages).await?;
+    if !extract.is_relevant() {
+        return Ok(Answer::nothing(began, degraded));
+    }
+    let written = match &tools.language_model {
+        Some(model) => generate::write(&**model, &request.question, &passages, watch).await,
+        None => Err(None),
+    };
+    let (written, mode, model) = match written {
+        Ok(written) => (written, AnswerMode::Generated, tools.language_model.as_ref().map(|model| model.name().to_owned())),
+        Err(reason) => {
+            degraded.extend(reason.map(|error: ModelError| format!("language_model: {error}")));
+            let written = extract.write();
+            watch(Progress::Delta(written.text.clone()));
+            (written, AnswerMode::Extractive, None)
+        }
+    };
+    let explanation = written.explanation();
+    let answer = (!written.text.is_empty()).then_some(written.text);
+    let took_ms = milliseconds(began);
+    Ok(Answer { answer, explanation, citations: written.citations, mode, model, took_ms, degraded })
+}
+
+/// The passages an answer may rely on. The transaction ends before any model is asked.
+async fn passages(
+    tools: &Tools,
+    workspace_id: Uuid,
+    request: &AnswerRequest,
+) -> Result<(Vec<SearchResult>, Vec<String>), SearchError> {
+    let search_request = SearchRequest {
+        query: request.question.clone(),
+        knowledge_base_ids: request.knowledge_base_ids.clone(),
+        mode: SearchMode::Hybrid,
+        limit: request.limit,
+        filter: request.filter.clone(),
+        min_score: None,
+        explain: true,
+    };
+    let mut workspace = tools.store.workspace(workspace_id).await?;
+    let found = search(&mut workspace, &*tools.embedder, &search_request).await?;
+    workspace.commit().await?;
+    Ok((found.results, found.degraded))
+}
+
+impl Answer {
+    fn nothing(began: Instant, degraded: Vec<String>) -> Answer {
+        Answer {
+            answer: None,
+            explanation: Some("Nothing relevant was found in the documents.".to_owned()),
+            citations: Vec::new(),
+            mode: AnswerMode::Extractive,
+            model: None,
+            took_ms: milliseconds(began),
+            degraded,
+        }
+    }
+}
+
+/// Joins what was fused with what the chunks say; a chunk deleted in between is left out.
+fn results(fused: Vec<fuse::Fused>, found: Vec<FoundChunk>, explained_by: Option<&Question>) -> Vec<SearchResult> {
+    let mut found: std::collections::HashMap<Uuid, FoundChunk> =
+        found.into_iter().map(|chunk| (chunk.chunk_id, chunk)).collect();
+    fused
+        .into_iter()
+        .filter_map(|ranked| {
+            let chunk = found.remove(&ranked.chunk.chunk_id)?;
+            let explain = explained_by.map(|question| explain(&ranked, question, &chunk));
+            Some(SearchResult {
+                chunk_id: chunk.chunk_id,
+                document_id: chunk.document_id,
+                knowledge_base_id: chunk.knowledge_base_id,
+                title: chunk.title,
+                content: chunk.content,
+                score: ranked.score,
+                page: chunk.page,
+                heading_path: chunk.heading_path,
+                start: chunk.start,
+                end: chunk.end,
+                metadata: chunk.metadata,
+                explain,
+            })
+        })
+        .collect()
+}
+
+fn explain(ranked: &fuse::Fused, question: &Question, chunk: &FoundChunk) -> Explain {
+    let RankedChunk { vector_rank, vector_score, text_rank, text_score, .. } = ranked.chunk;
+    Explain {
+        vector_rank,
+        vector_score,
+        text_rank,
+        text_score,
+        vector_standardised: ranked.vector_standardised,
+        text_standardised: ranked.text_standardised,
+        terms: question.matched_terms(&[&chunk.title, &chunk.heading_path.join(" "), &chunk.content]),
+        vector_index: "exact",
+    }
+}
+
+fn milliseconds(began: Instant) -> f64 {
+    (began.elapsed().as_secs_f64() * 1e6).round() / 1e3
+}

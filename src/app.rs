@@ -1,1 +1,292 @@
-//! To come.
+//! Everything that is built once and shared: the store, the models, users' databases, limits. Cheap to clone.
+
+pub mod databases;
+pub mod limits;
+
+use std::{
+    fs, io,
+    ops::Deref,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, bail};
+use databases::Databases;
+use limits::Limits;
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{Connection, Executor, postgres::PgConnectOptions};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    answer,
+    config::{self, Config},
+    ingest::{
+        self,
+        extract::{
+            ExtractOptions, PdfEngine,
+            worker::{self, Worker},
+        },
+        originals::Originals,
+        queue::{self, Bell},
+    },
+    models::{Embedder, LanguageModel, local::LocalEmbedder, openai},
+    postgres::{EmbeddedPostgres, Install, SUPERUSER},
+    store::{Sealer, Store, keys::generate_key},
+    telemetry,
+    text_to_sql::engine::{Access, HostRule, OwnPostgres},
+};
+
+/// Shared state; every handler holds one.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
+    pub config: Config,
+    pub store: Store,
+    pub embedder: Arc<dyn Embedder>,
+    pub language_model: Option<Arc<dyn LanguageModel>>,
+    pub originals: Originals,
+    pub extractor: Worker,
+    pub sealer: Sealer,
+    pub databases: Databases,
+    pub limits: Limits,
+    pub metrics: PrometheusHandle,
+    /// Rings when an upload has put something into the queue.
+    pub bell: Bell,
+    /// Set when the process is asked to end.
+    pub stop: CancellationToken,
+    postgres: tokio::sync::Mutex<Option<EmbeddedPostgres>>,
+}
+
+/// What a new installation tells its owner, once.
+pub struct FirstKey(pub SecretString);
+
+/// Name of the embedded server's one database.
+const DATABASE: &str = "almanac";
+const SERVER_ROLE: &str = "almanac_server";
+
+impl App {
+    /// Builds everything, in the order in which things need each other. `worker` is the executable that extracts
+    /// documents: this one, except in tests.
+    pub async fn build(config: Config, worker: PathBuf) -> anyhow::Result<(App, Option<FirstKey>)> {
+        let metrics = telemetry::metrics();
+        prepare_data_dir(&config.data_dir)?;
+        let (store, postgres) = open_store(&config).await?;
+        let first_key = bootstrap(&config, &store).await?;
+        let sealer = Sealer::new(&secret_key(&config)?)?;
+        let embedder = embedder(&config)?;
+        let language_model = language_model(&config)?;
+        let databases = Databases::new(access(&config, postgres.as_ref())?);
+        let parts = Parts {
+            store,
+            embedder,
+            language_model,
+            originals: Originals::open(&config.data_dir).context("the folder for originals")?,
+            extractor: Worker::new(worker, worker::Limits::default()),
+            sealer,
+            databases,
+            limits: Limits::new(config.requests_per_minute),
+            metrics,
+            bell: Bell::default(),
+            stop: CancellationToken::new(),
+            postgres: tokio::sync::Mutex::new(postgres),
+            config,
+        };
+        Ok((App(Arc::new(parts)), first_key))
+    }
+
+    /// What answers are written with.
+    pub fn answering(&self) -> answer::Tools {
+        answer::Tools {
+            store: self.store.clone(),
+            embedder: Arc::clone(&self.embedder),
+            language_model: self.language_model.clone(),
+        }
+    }
+
+    /// Works off the queue until [`Parts::stop`].
+    pub async fn ingest(&self) {
+        let tools = ingest::Tools {
+            store: self.store.clone(),
+            embedder: Arc::clone(&self.embedder),
+            originals: self.originals.clone(),
+            extractor: self.extractor.clone(),
+            options: ExtractOptions { pdf_engine: pdf_engine(self.config.pdf_engine) },
+        };
+        queue::work(tools, self.config.ingest_workers, Arc::clone(&self.bell), self.stop.clone()).await;
+    }
+
+    /// Closes connections, then stops the embedded PostgreSQL.
+    pub async fn shut_down(&self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.databases.close().await;
+        self.store.close().await;
+        if let Some(postgres) = self.postgres.lock().await.take() {
+            tokio::task::spawn_blocking(|| postgres.stop()).await??;
+        }
+        Ok(())
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Others may pass through to the embedded PostgreSQL, which runs as a user of its own, and see nothing else.
+fn prepare_data_dir(dir: &Path) -> anyhow::Result<()> {
+    let prepare = || {
+        fs::create_dir_all(dir)?;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o711))?;
+        fs::create_dir_all(dir.join("databases"))
+    };
+    prepare().with_context(|| format!("the data folder {} cannot be used", dir.display()))
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<(Store, Option<EmbeddedPostgres>)> {
+    if let Some(url) = &config.database_url {
+        let store = Store::open(url, None).await.context("the PostgreSQL in ALMANAC_DATABASE_URL")?;
+        return Ok((store, None));
+    }
+    let install = Install::find(config.postgres_dir.as_deref())?;
+    let root = config.data_dir.join("postgres");
+    let postgres = tokio::task::spawn_blocking(move || EmbeddedPostgres::start(&install, &root)).await??;
+    create_database(&postgres).await.context("the embedded PostgreSQL")?;
+    let (owner, server) = (postgres.url(SUPERUSER, DATABASE).into(), postgres.url(SERVER_ROLE, DATABASE).into());
+    let store = Store::open(&owner, Some(&server)).await.context("the embedded PostgreSQL")?;
+    Ok((store, Some(postgres)))
+}
+
+async fn create_database(postgres: &EmbeddedPostgres) -> sqlx::Result<()> {
+    let mut connection = sqlx::PgConnection::connect(&postgres.url(SUPERUSER, "postgres")).await?;
+    let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+        .bind(DATABASE)
+        .fetch_one(&mut connection)
+        .await?;
+    if !exists {
+        connection.execute("create database almanac").await?;
+    }
+    connection.close().await
+}
+
+/// The first key of a new installation: the configured one, else one that is made and left beside the data, so that
+/// clients on this machine find it.
+async fn bootstrap(config: &Config, store: &Store) -> anyhow::Result<Option<FirstKey>> {
+    if let Some(key) = &config.admin_key {
+        if !store.bootstrap(key).await? && store.authenticate(key).await?.is_none() {
+            tracing::warn!("ALMANAC_ADMIN_KEY is not a key of this installation, which has keys already");
+        }
+        return Ok(None);
+    }
+    let key = generate_key().map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
+    if !store.bootstrap(&key).await? {
+        return Ok(None);
+    }
+    write_private(&config.data_dir.join(ADMIN_KEY_FILE), key.expose_secret())?;
+    Ok(Some(FirstKey(key)))
+}
+
+/// Where the first key lies when it was made here.
+pub const ADMIN_KEY_FILE: &str = "admin.key";
+/// Where the URL of a running server lies.
+pub const ADDRESS_FILE: &str = "server.url";
+const SECRET_KEY_FILE: &str = "secret.key";
+
+/// The configured key, else the one in the data folder, made when it is missing.
+fn secret_key(config: &Config) -> anyhow::Result<SecretString> {
+    if let Some(key) = &config.secret_key {
+        return Ok(key.clone());
+    }
+    let path = config.data_dir.join(SECRET_KEY_FILE);
+    match fs::read_to_string(&path) {
+        Ok(key) => Ok(SecretString::from(key.trim())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut bytes = [0; 32];
+            getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
+            let key = hex::encode(bytes);
+            write_private(&path, &key)?;
+            Ok(SecretString::from(key))
+        }
+        Err(error) => bail!("{} cannot be read: {error}", path.display()),
+    }
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let aside = path.with_extension("new");
+    let write = || {
+        let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&aside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    };
+    write().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
+    if let Some(remote) = &config.embedding {
+        let dimensions = remote.dimensions;
+        return Ok(Arc::new(openai::OpenAiEmbedder::new(&model_server(&remote.endpoint), dimensions)?));
+    }
+    let dir = embedding_dir(config)?;
+    let embedder = LocalEmbedder::load(&dir, config.embedding_threads)
+        .with_context(|| format!("the embedding model in {}", dir.display()))?;
+    Ok(Arc::new(embedder))
+}
+
+/// The local model's folder: the configured one, else beside the executable, else in the cache of a checkout.
+pub fn embedding_dir(config: &Config) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = &config.embedding_dir {
+        return Ok(dir.clone());
+    }
+    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
+    let places = beside.iter().flat_map(|dir| [dir.join("embedding"), dir.join("../lib/almanac/embedding")]);
+    places
+        .chain([PathBuf::from(".cache/almanac/embedding")])
+        .find(|dir| dir.join("model.safetensors").exists())
+        .context("there is no embedding model: run `make setup`, or set ALMANAC_EMBEDDING_DIR or ALMANAC_EMBEDDING_URL")
+}
+
+fn language_model(config: &Config) -> anyhow::Result<Option<Arc<dyn LanguageModel>>> {
+    let Some(remote) = &config.llm else { return Ok(None) };
+    Ok(Some(Arc::new(openai::OpenAiLanguageModel::new(&model_server(remote))?)))
+}
+
+fn model_server(remote: &config::RemoteModel) -> openai::Server {
+    openai::Server { url: remote.url.clone(), key: remote.key.clone(), model: remote.model.clone() }
+}
+
+fn access(config: &Config, postgres: Option<&EmbeddedPostgres>) -> anyhow::Result<Access> {
+    let database_hosts = config.database_hosts.iter().map(|rule| rule.parse::<HostRule>()).collect::<Result<_, _>>()?;
+    let own_postgres = match (&config.database_url, postgres) {
+        (Some(url), _) => own_postgres(url)?,
+        (None, Some(postgres)) => vec![OwnPostgres::Socket(postgres.socket_dir().join(socket_name(postgres.port())))],
+        (None, None) => Vec::new(),
+    };
+    Ok(Access { sqlite_dirs: config.sqlite_dirs.clone(), database_hosts, own_postgres })
+}
+
+/// Our own server, by host and by socket: users' databases never live there.
+fn own_postgres(url: &SecretString) -> anyhow::Result<Vec<OwnPostgres>> {
+    let options: PgConnectOptions = url.expose_secret().parse().context("ALMANAC_DATABASE_URL")?;
+    let host = OwnPostgres::Host { host: options.get_host().to_owned(), port: options.get_port() };
+    let socket = options.get_socket().map(|dir| OwnPostgres::Socket(dir.join(socket_name(options.get_port()))));
+    Ok([host].into_iter().chain(socket).collect())
+}
+
+fn socket_name(port: u16) -> String {
+    format!(".s.PGSQL.{port}")
+}
+
+fn pdf_engine(engine: config::PdfEngine) -> PdfEngine {
+    match engine {
+        config::PdfEngine::Pdfboss => PdfEngine::Pdfboss,
+        config::PdfEngine::PdfExtract => PdfEngine::PdfExtract,
+    }
+}

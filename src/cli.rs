@@ -1,3 +1,137 @@
-//! The command line: one file a command.
+//! The command line: one file a command. `serve` is the server; client commands speak HTTP to a running one.
 
-pub mod postgres;
+mod ask;
+mod client;
+mod database;
+mod doctor;
+mod ingest;
+mod key;
+mod postgres;
+mod search;
+mod serve;
+mod sql;
+mod table;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{Config, Given},
+    ingest::extract::worker,
+};
+
+/// Ask your documents and your databases.
+///
+/// `almanac serve` starts the server. The other commands talk to it: they find a server on this machine by themselves,
+/// or the one in ALMANAC_URL with the key in ALMANAC_API_KEY.
+#[derive(Debug, Parser)]
+#[command(name = "almanac", version, arg_required_else_help = true)]
+pub struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start the server, with an embedded PostgreSQL unless ALMANAC_DATABASE_URL names one
+    Serve(SettingArgs),
+    /// Upload files and folders into a knowledge base and wait until they are searchable
+    Ingest(ingest::Arguments),
+    /// Search documents
+    Search(search::Arguments),
+    /// Ask a question: of documents, or of a database with --database
+    Ask(ask::Arguments),
+    /// Prove that a statement only reads, and run it
+    Sql(sql::Arguments),
+    /// Connect, list and remove databases
+    Database(database::Arguments),
+    /// Create, list and revoke API keys
+    Key(key::Arguments),
+    /// Print the settings in force, secrets hidden
+    Config(SettingArgs),
+    /// Say what is set up, what is missing, and how to mend it
+    Doctor(SettingArgs),
+    /// Run the embedded PostgreSQL alone, to look into it while the server is down
+    Postgres(SettingArgs),
+    /// Read one document from standard input, in a process of its own
+    #[command(hide = true)]
+    ExtractWorker,
+}
+
+/// Settings that may be given as flags. All are listed by `almanac config`; flags win over ALMANAC_… variables, those
+/// over almanac.toml.
+#[derive(Debug, Args)]
+struct SettingArgs {
+    /// Address and port to listen on [default: 127.0.0.1:8080]
+    #[arg(long)]
+    bind: Option<String>,
+    /// Folder for everything Almanac keeps [default: almanac-data]
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Any other setting, as NAME=VALUE
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
+    settings: Vec<(String, String)>,
+}
+
+impl Command {
+    pub fn run(self) -> ExitCode {
+        // The worker answers through its exit code and its output alone: nothing may come before it.
+        if let Verb::ExtractWorker = self.verb {
+            return worker::main();
+        }
+        match self.verb.run() {
+            Ok(code) => code,
+            Err(error) => {
+                eprintln!("almanac: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl Verb {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Verb::Serve(settings) => serve::run(settings.load()?),
+            Verb::Ingest(arguments) => client::block_on(ingest::run(arguments)),
+            Verb::Search(arguments) => client::block_on(search::run(arguments)),
+            Verb::Ask(arguments) => client::block_on(ask::run(arguments)),
+            Verb::Sql(arguments) => client::block_on(sql::run(arguments)),
+            Verb::Database(arguments) => client::block_on(database::run(arguments)),
+            Verb::Key(arguments) => client::block_on(key::run(arguments)),
+            Verb::Config(settings) => print_config(&settings.load()?),
+            Verb::Doctor(settings) => doctor::run(settings.load()?),
+            Verb::Postgres(settings) => {
+                let config = settings.load()?;
+                postgres::run(config.postgres_dir.as_deref(), &config.data_dir)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Verb::ExtractWorker => Ok(worker::main()),
+        }
+    }
+}
+
+impl SettingArgs {
+    fn load(self) -> anyhow::Result<Config> {
+        let mut flags: Given = self.settings.into_iter().collect();
+        flags.extend(self.bind.map(|bind| ("bind".to_owned(), bind)));
+        flags.extend(self.data_dir.map(|dir| ("data_dir".to_owned(), dir.to_string_lossy().into_owned())));
+        Ok(Config::load(flags)?)
+    }
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.trim().to_lowercase(), value.to_owned()))
+}
+
+fn print_config(config: &Config) -> anyhow::Result<ExitCode> {
+    let rows = config
+        .describe()
+        .into_iter()
+        .map(|(setting, value)| vec![setting.name.to_owned(), value, setting.purpose.to_owned()])
+        .collect::<Vec<_>>();
+    table::print(&["setting", "value", "purpose"], &rows);
+    Ok(ExitCode::SUCCESS)
+}

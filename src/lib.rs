@@ -7,7 +7,8 @@
 //! - [`answer`]: a question finds chunks, and an answer cites them.
 //! - [`text_to_sql`]: a question becomes SQL that is proven read-only, runs, and returns rows.
 //!
-//! Below the recipes lie [`store`] (our own PostgreSQL) and [`models`] (embeddings and language models); above them
+//! Below the recipes lie [`store`] (our own PostgreSQL), [`models`] (embeddings and language models) and [`lexemes`]
+//! (what full text is made of, the same for documents and questions); above them
 //! lies [`http`], which only translates. [`app`] holds what is built once, [`config`] what was asked for, and
 //! [`postgres`] runs the embedded server. Dependencies point one way: `cli`, `http` → `app` → recipes → `store`,
 //! `models`; a test checks it.
@@ -18,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod ingest;
+pub mod lexemes;
 pub mod models;
 pub mod postgres;
 pub mod store;

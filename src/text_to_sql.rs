@@ -1,4 +1,7 @@
 //! From a question to SQL that is proven read-only, its rows, and what it means in plain words.
+//!
+//! [`ask`] drafts with the language model where one is configured, else with the builtin generator; every draft goes
+//! through the [`guard`], and only what it returns can be run. A question that the schema cannot answer is declined.
 
 pub mod engine;
 pub mod explain;
@@ -8,3 +11,323 @@ pub mod introspect;
 pub mod link;
 pub mod run;
 pub mod schema;
+
+use std::{sync::Arc, time::Instant};
+
+use chrono::{DateTime, Utc};
+use engine::{EngineError, SqlEngine};
+use generate::{Draft, Generated, builtin, model};
+use guard::{ColumnRef, Policy, ReadOnlySql, TableRef, Violation};
+use run::{Caps, Rows};
+use schema::Schema;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::models::{LanguageModel, ModelError};
+
+/// An answer from a database: to a question, or to SQL that somebody sent.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Query {
+    pub id: Uuid,
+    pub database_id: Uuid,
+    pub question: Option<String>,
+    /// As it ran, or would run. Null: the question cannot be answered, and `explanation` says why.
+    pub sql: Option<String>,
+    /// Null when the SQL was sent.
+    pub generator: Option<Generator>,
+    /// 0 to 1.
+    pub confidence: f32,
+    /// Up to three drafts that differ in result, when none is sure enough to be run.
+    pub choices: Vec<Choice>,
+    /// What the SQL does, in plain words.
+    pub explanation: String,
+    pub assumptions: Vec<String>,
+    /// Words of the question that nothing was made of.
+    pub unused_words: Vec<String>,
+    pub validation: Verdict,
+    pub executed: bool,
+    pub result: Option<Rows>,
+    /// Why the run failed.
+    pub error: Option<QueryError>,
+    /// Drafts that were made, repairs included.
+    pub attempts: u32,
+    pub generation_ms: f64,
+    pub execution_ms: f64,
+    /// What was left out, and why.
+    pub degraded: Vec<String>,
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Generator {
+    Example,
+    Model,
+    Builtin,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Choice {
+    pub sql: String,
+    pub explanation: String,
+    pub confidence: f32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Verdict {
+    pub safe: bool,
+    pub violations: Vec<Violation>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct QueryError {
+    pub code: String,
+    pub detail: String,
+}
+
+/// What `validate` says of a statement.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Validation {
+    pub safe: bool,
+    pub violations: Vec<Violation>,
+    /// As it would run; null when it is refused.
+    pub sql: Option<String>,
+    pub tables: Vec<TableRef>,
+    pub columns: Vec<ColumnRef>,
+}
+
+/// A user's database, ready to be asked.
+#[derive(Clone)]
+pub struct Target {
+    pub database_id: Uuid,
+    pub engine: Arc<dyn SqlEngine>,
+    pub schema: Arc<Schema>,
+    pub policy: Policy,
+    pub caps: Caps,
+}
+
+/// A question, and how sure an answer must be to be run.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    pub question: String,
+    pub execute: bool,
+    pub min_confidence: f32,
+}
+
+/// A model gets the guard's objections this often.
+const MAX_REPAIRS: u32 = 2;
+/// Choices offered when no draft is sure enough.
+const MAX_CHOICES: usize = 3;
+/// A model does not say how sure it is: a draft that the guard accepts is worth this much.
+const MODEL_CONFIDENCE: f32 = 0.75;
+/// Drafts are compared by this many rows.
+const COMPARED_ROWS: usize = 100;
+
+/// Answers a question: drafts, proves, and runs the best draft if it is sure enough; else offers choices.
+pub async fn ask(target: &Target, language_model: Option<&dyn LanguageModel>, ask: &Ask) -> Query {
+    let began = Instant::now();
+    let mut query = Query::new(target.database_id, Some(ask.question.clone()));
+    let drafted = draft(target, language_model, &ask.question, &mut query).await;
+    query.generation_ms = milliseconds(began);
+    let Some(best) = drafted.first() else { return query };
+    query.take(best);
+    if best.draft.confidence < ask.min_confidence {
+        query.choices = choices(target, &drafted).await;
+        return query;
+    }
+    if ask.execute {
+        query.run(target, &best.proven).await;
+    }
+    query
+}
+
+/// Proves SQL that somebody sent, then runs it.
+pub async fn execute(target: &Target, sql: &str) -> Result<Query, Vec<Violation>> {
+    let proven = guard::check(sql, &target.schema, &target.policy)?;
+    let mut query = Query::new(target.database_id, None);
+    query.sql = Some(proven.text().to_owned());
+    query.explanation = explain::restate(proven.text(), proven.engine());
+    query.validation = Verdict { safe: true, violations: Vec::new() };
+    query.confidence = 1.0;
+    query.run(target, &proven).await;
+    Ok(query)
+}
+
+/// What the guard says of a statement; nothing reaches the database.
+pub fn validate(schema: &Schema, policy: &Policy, sql: &str) -> Validation {
+    match guard::check(sql, schema, policy) {
+        Ok(proven) => Validation {
+            safe: true,
+            violations: Vec::new(),
+            sql: Some(proven.text().to_owned()),
+            tables: proven.tables().to_vec(),
+            columns: proven.columns().to_vec(),
+        },
+        Err(violations) => {
+            Validation { safe: false, violations, sql: None, tables: Vec::new(), columns: Vec::new() }
+        }
+    }
+}
+
+/// A draft that the guard accepted.
+struct Proven {
+    draft: Draft,
+    proven: ReadOnlySql,
+    generator: Generator,
+}
+
+/// The model's draft where there is a model that can be used, else the builtin generator's, best first. What is missing
+/// goes into the query's explanation.
+async fn draft(
+    target: &Target,
+    language_model: Option<&dyn LanguageModel>,
+    question: &str,
+    query: &mut Query,
+) -> Vec<Proven> {
+    if let Some(language_model) = language_model {
+        match draft_by_model(target, language_model, question, query).await {
+            Ok(drafts) if !drafts.is_empty() => return drafts,
+            Ok(_) => return Vec::new(),
+            Err(error) => query.degraded.push(format!("language_model: {error}")),
+        }
+    }
+    query.attempts += 1;
+    match builtin::generate(question, &target.schema) {
+        Generated::Drafts(drafts) => prove(target, drafts, Generator::Builtin, query),
+        Generated::Declined(missing) => {
+            query.explanation = missing;
+            Vec::new()
+        }
+    }
+}
+
+/// Hands the guard's objections back to the model, a bounded number of times.
+async fn draft_by_model(
+    target: &Target,
+    language_model: &dyn LanguageModel,
+    question: &str,
+    query: &mut Query,
+) -> Result<Vec<Proven>, ModelError> {
+    let mut repair = None;
+    loop {
+        query.attempts += 1;
+        let drafts = match model::generate(question, &target.schema, language_model, repair.as_ref()).await? {
+            Generated::Declined(missing) => {
+                query.explanation = missing;
+                return Ok(Vec::new());
+            }
+            Generated::Drafts(drafts) => drafts,
+        };
+        let refused = drafts.first().map(|draft| draft.sql.clone()).unwrap_or_default();
+        let sure = drafts.into_iter().map(|draft| Draft { confidence: MODEL_CONFIDENCE, ..draft }).collect();
+        let proven = prove(target, sure, Generator::Model, query);
+        if !proven.is_empty() || query.attempts > MAX_REPAIRS {
+            return Ok(proven);
+        }
+        let problems = query.validation.violations.iter().map(|violation| violation.detail.clone()).collect();
+        repair = Some(model::Repair { sql: refused, problems });
+    }
+}
+
+/// The drafts that the guard accepts. When it accepts none, the first one's violations go into the query.
+fn prove(target: &Target, drafts: Vec<Draft>, generator: Generator, query: &mut Query) -> Vec<Proven> {
+    let mut accepted = Vec::new();
+    let mut refused: Option<Vec<Violation>> = None;
+    for draft in drafts {
+        match guard::check(&draft.sql, &target.schema, &target.policy) {
+            Ok(proven) => accepted.push(Proven { draft, proven, generator }),
+            Err(violations) => {
+                refused.get_or_insert(violations);
+            }
+        }
+    }
+    if accepted.is_empty() {
+        let violations = refused.unwrap_or_default();
+        query.explanation = "No SQL could be made for this question that is allowed to run.".to_owned();
+        query.validation = Verdict { safe: false, violations };
+    }
+    accepted
+}
+
+/// Up to three drafts whose results differ. A draft that cannot be run is no choice.
+async fn choices(target: &Target, drafted: &[Proven]) -> Vec<Choice> {
+    let caps = Caps { rows: COMPARED_ROWS, ..target.caps };
+    let mut seen: Vec<Rows> = Vec::new();
+    let mut choices = Vec::new();
+    for candidate in drafted {
+        let Ok(rows) = target.engine.run(&candidate.proven, &caps).await else { continue };
+        if seen.iter().any(|other| other.rows == rows.rows) {
+            continue;
+        }
+        seen.push(rows);
+        choices.push(Choice {
+            sql: candidate.proven.text().to_owned(),
+            explanation: candidate.draft.explanation.clone(),
+            confidence: candidate.draft.confidence,
+        });
+        if choices.len() == MAX_CHOICES {
+            break;
+        }
+    }
+    choices
+}
+
+impl Query {
+    fn new(database_id: Uuid, question: Option<String>) -> Query {
+        Query {
+            id: Uuid::now_v7(),
+            database_id,
+            question,
+            sql: None,
+            generator: None,
+            confidence: 0.0,
+            choices: Vec::new(),
+            explanation: String::new(),
+            assumptions: Vec::new(),
+            unused_words: Vec::new(),
+            validation: Verdict { safe: false, violations: Vec::new() },
+            executed: false,
+            result: None,
+            error: None,
+            attempts: 0,
+            generation_ms: 0.0,
+            execution_ms: 0.0,
+            degraded: Vec::new(),
+            created_at: Utc::now(),
+        }
+    }
+
+    fn take(&mut self, best: &Proven) {
+        self.sql = Some(best.proven.text().to_owned());
+        self.generator = Some(best.generator);
+        self.confidence = best.draft.confidence;
+        self.explanation = best.draft.explanation.clone();
+        self.assumptions = best.draft.assumptions.clone();
+        self.unused_words = best.draft.unused_words.clone();
+        self.validation = Verdict { safe: true, violations: Vec::new() };
+    }
+
+    async fn run(&mut self, target: &Target, proven: &ReadOnlySql) {
+        let began = Instant::now();
+        match target.engine.run(proven, &target.caps).await {
+            Ok(rows) => {
+                self.executed = true;
+                self.result = Some(rows);
+            }
+            Err(error) => self.error = Some(QueryError::from(&error)),
+        }
+        self.execution_ms = milliseconds(began);
+        metrics::histogram!("almanac_sql_seconds").record(began.elapsed().as_secs_f64());
+    }
+}
+
+impl From<&EngineError> for QueryError {
+    fn from(error: &EngineError) -> QueryError {
+        QueryError { code: error.code().to_owned(), detail: error.to_string() }
+    }
+}
+
+fn milliseconds(began: Instant) -> f64 {
+    (began.elapsed().as_secs_f64() * 1e6).round() / 1e3
+}

@@ -67,6 +67,8 @@ pub struct DocumentRow {
     pub batch_id: Uuid,
     pub external_id: Option<String>,
     pub title: String,
+    /// Whether the client chose the title; else the text's own replaces it.
+    pub title_given: bool,
     pub file_name: Option<String>,
     pub content_type: String,
     pub size: i64,
@@ -94,6 +96,8 @@ pub struct Upload {
     pub batch_id: Uuid,
     pub external_id: Option<String>,
     pub title: String,
+    /// Whether the client chose the title; else the text's own replaces it.
+    pub title_given: bool,
     pub file_name: Option<String>,
     pub content_type: String,
     pub size: i64,
@@ -201,8 +205,8 @@ impl Workspace {
     async fn insert_document(&mut self, upload: &Upload) -> Result<DocumentRow, StoreError> {
         let row = sqlx::query_as(
             "insert into documents
-                 (id, workspace_id, knowledge_base_id, batch_id, external_id, title, file_name, content_type, size, sha256, metadata)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                 (id, workspace_id, knowledge_base_id, batch_id, external_id, title, file_name, content_type, size, sha256, metadata, title_given)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
              returning *",
         )
         .bind(Uuid::now_v7())
@@ -216,6 +220,7 @@ impl Workspace {
         .bind(upload.size)
         .bind(&upload.sha256)
         .bind(&upload.metadata)
+        .bind(upload.title_given)
         .fetch_one(self.connection())
         .await?;
         Ok(row)
@@ -225,7 +230,7 @@ impl Workspace {
     async fn replace_document(&mut self, id: Uuid, upload: &Upload) -> Result<DocumentRow, StoreError> {
         let row = sqlx::query_as(
             "update documents
-             set batch_id = $2, title = $3, file_name = $4, content_type = $5, size = $6, sha256 = $7, metadata = $8,
+             set batch_id = $2, title = $3, file_name = $4, content_type = $5, size = $6, sha256 = $7, metadata = $8, title_given = $9,
                  version = version + 1,
                  status = 'uploaded', stage = null, attempts = 0, lease_owner = null, leased_until = null,
                  not_before = now(), error_code = null, error_detail = null, error_retryable = null
@@ -240,6 +245,7 @@ impl Workspace {
         .bind(upload.size)
         .bind(&upload.sha256)
         .bind(&upload.metadata)
+        .bind(upload.title_given)
         .fetch_one(self.connection())
         .await?;
         Ok(row)
@@ -285,7 +291,7 @@ impl Workspace {
     pub async fn change_document(&mut self, id: Uuid, change: &DocumentChange) -> Result<DocumentRow, StoreError> {
         sqlx::query!(
             "update documents
-             set title = coalesce($2, title), metadata = coalesce($3, metadata)
+             set title = coalesce($2, title), title_given = title_given or $2 is not null, metadata = coalesce($3, metadata)
              where id = $1 and deleted_at is null
              returning id",
             id,
@@ -335,14 +341,22 @@ impl Workspace {
         Ok(())
     }
 
-    /// Removes every row of a document, deleted or not; the originals are the caller's to remove.
-    pub async fn purge_document(&mut self, id: Uuid) -> Result<(), StoreError> {
-        let document = sqlx::query!("select knowledge_base_id from documents where id = $1 for update", id)
+    /// Removes every row of a document, deleted or not. Returns where its original lies when no other document has the
+    /// same bytes: it is the caller's to remove.
+    pub async fn purge_document(&mut self, id: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, StoreError> {
+        let document = sqlx::query!("select knowledge_base_id, sha256 from documents where id = $1 for update", id)
             .fetch_one(self.connection())
             .await?;
         self.remove_chunks(document.knowledge_base_id, id).await?;
         sqlx::query!("delete from documents where id = $1", id).execute(self.connection()).await?;
-        Ok(())
+        let shared = sqlx::query!(
+            "select id from documents where knowledge_base_id = $1 and sha256 = $2 limit 1",
+            document.knowledge_base_id,
+            document.sha256
+        )
+        .fetch_optional(self.connection())
+        .await?;
+        Ok(shared.is_none().then_some((document.knowledge_base_id, document.sha256)))
     }
 
     /// Puts a document back into the queue, with its attempts forgotten. One that is being worked on is left alone.

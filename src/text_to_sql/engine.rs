@@ -73,6 +73,22 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Stable, for clients.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidUrl(_) => "invalid_url",
+            Self::NotSupported(_) => "not_supported",
+            Self::NotAllowed(_) => "not_allowed",
+            Self::Unreachable(_) => "unreachable",
+            Self::Authentication => "authentication",
+            Self::Busy(_) => "busy",
+            Self::Timeout(_) => "timeout",
+            Self::TooLarge(_) => "too_large",
+            Self::Rejected { .. } => "rejected",
+            Self::Vanished => "vanished",
+        }
+    }
+
     /// The engine's own words, shortened to what a person or a model can use.
     pub(in crate::text_to_sql) fn rejected(message: &str) -> Self {
         Self::Rejected { message: shortened(message) }

@@ -105,7 +105,18 @@ pub struct Index {
     pub unique: bool,
 }
 
+/// Enough to see what a column holds.
+const SHOWN_SAMPLES: usize = 10;
+
 impl Schema {
+    /// For people: a few sample values a column instead of all that questions are matched with.
+    pub fn for_reading(mut self) -> Schema {
+        for column in self.tables.iter_mut().flat_map(|table| &mut table.columns) {
+            column.sample_values.truncate(SHOWN_SAMPLES);
+        }
+        self
+    }
+
     /// The tables that exist for questions and statements.
     pub fn visible_tables(&self) -> impl Iterator<Item = &Table> {
         self.tables.iter().filter(|table| !table.hidden)

@@ -11,6 +11,7 @@ mod stop_words;
 
 use std::collections::BTreeMap;
 
+use pgvector::SparseVector;
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -69,6 +70,14 @@ pub fn bm25_weights(lexemes: &BTreeMap<String, u32>, length: u32) -> Vec<(u32, f
         *weights.entry(index_of(lexeme)).or_insert(0.0) += count * (K1 + 1.0) / (count + penalty);
     }
     weights.into_iter().collect()
+}
+
+/// Weights by place, as pgvector keeps them.
+pub fn sparse(weights: &[(u32, f32)]) -> SparseVector {
+    let place = |index: u32| i32::try_from(index - 1).expect("a place is smaller than the number of dimensions");
+    let entries: Vec<(i32, f32)> = weights.iter().map(|(index, weight)| (place(*index), *weight)).collect();
+    let dimensions = i32::try_from(DIMENSIONS).expect("pgvector counts dimensions in an i32");
+    SparseVector::from_map(entries.iter().map(|(index, weight)| (index, weight)), dimensions)
 }
 
 /// The place of a lexeme among the dimensions, from 1 to [`DIMENSIONS`]: FNV-1a of 64 bits (Fowler, Noll, Vo) over its UTF-8 bytes,

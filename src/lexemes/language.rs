@@ -2,9 +2,10 @@
 
 use rust_stemmers::{Algorithm, Stemmer};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The language of a knowledge base; it decides stems and stop words.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
     Arabic,
@@ -31,6 +32,15 @@ pub enum Language {
 }
 
 impl Language {
+    /// Its name in JSON, settings and the store.
+    pub fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
+    pub fn from_name(name: &str) -> Option<Language> {
+        serde_json::from_value(name.into()).ok()
+    }
+
     /// The stem of a lower-case word.
     pub(super) fn stem(self, word: &str) -> String {
         match self.algorithm() {

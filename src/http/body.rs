@@ -1,0 +1,190 @@
+//! What comes in: JSON bodies, query parameters, path ids and pages, each refused with a problem that names the fault.
+
+use axum::{
+    Json,
+    extract::{FromRequest, FromRequestParts, Path, Request, rejection::BytesRejection},
+    http::{HeaderMap, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::problem::{Code, Problem};
+
+/// A JSON body of type `T`; unknown fields are refused where `T` says so, which every request body does.
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(Code::UnsupportedMediaType, "Send the body as \"Content-Type: application/json\"."));
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(too_large_or_cut_off)?;
+        parse(&bytes).map(Body)
+    }
+}
+
+/// Malformed JSON is a 400; JSON that is not a `T` is a 422 that names the field.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let pointer = pointer(error.path());
+        let error = error.into_inner();
+        match error.classify() {
+            serde_json::error::Category::Data => Problem::invalid(pointer, error.to_string()),
+            _ => Problem::new(Code::MalformedJson, format!("The body is not valid JSON: {error}")),
+        }
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| Problem::new(Code::MalformedJson, format!("The body goes on after its JSON: {error}")))?;
+    Ok(value)
+}
+
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let essence = content_type(headers);
+    essence == "application/json" || essence.starts_with("application/") && essence.ends_with("+json")
+}
+
+/// The media type without its parameters, in lower case.
+pub fn content_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn too_large_or_cut_off(rejection: BytesRejection) -> Problem {
+    match rejection.status() {
+        status if status == axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(Code::TooLarge, "The body is larger than this endpoint takes.")
+        }
+        _ => Problem::new(Code::MalformedRequest, "The body could not be read to its end."),
+    }
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let part = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { .. } | Segment::Unknown => String::new(),
+    };
+    path.iter().map(part).collect()
+}
+
+/// Query parameters of type `T`.
+pub struct Params<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Params<T>, Problem> {
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(value)| Params(value))
+            .map_err(|rejection| Problem::invalid("?", rejection.body_text()))
+    }
+}
+
+/// The one id in a path; anything that is no UUID names nothing.
+pub struct Id(pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Id, Problem> {
+        let Path(text): Path<String> =
+            Path::from_request_parts(parts, state).await.map_err(|_| Problem::not_found("resource"))?;
+        text.parse().map(Id).map_err(|_| Problem::not_found("resource"))
+    }
+}
+
+/// `?limit=` and `?cursor=` of a list.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageParams {
+    /// How many to return.
+    #[serde(default = "default_limit")]
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    pub limit: i64,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+fn default_limit() -> i64 {
+    20
+}
+
+const MAX_LIMIT: i64 = 100;
+
+impl PageParams {
+    /// One more than was asked for, so that the store's answer tells whether there is a next page.
+    pub fn rows(&self) -> Result<i64, Problem> {
+        if (1..=MAX_LIMIT).contains(&self.limit) {
+            Ok(self.limit + 1)
+        } else {
+            Err(Problem::invalid("?limit", format!("must be from 1 to {MAX_LIMIT}")))
+        }
+    }
+
+    /// The id after which the page begins.
+    pub fn after<T: std::str::FromStr>(&self) -> Result<Option<T>, Problem> {
+        self.cursor
+            .as_deref()
+            .map(|cursor| cursor.parse().map_err(|_| Problem::invalid("?cursor", "is not a next_cursor of this list")))
+            .transpose()
+    }
+
+    /// The page of `rows`, of which there may be one too many.
+    pub fn page<T>(&self, mut rows: Vec<T>, cursor: impl Fn(&T) -> String) -> Json<Page<T>> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = more.then(|| rows.last().map(&cursor)).flatten();
+        Json(Page { data: rows, next_cursor })
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    pub data: Vec<T>,
+    pub next_cursor: Option<String>,
+}
+
+/// Text between 1 and `most` characters, without control characters.
+pub fn check_name(pointer: &str, text: &str, most: usize) -> Result<(), Problem> {
+    let length = text.chars().count();
+    if text.trim().is_empty() || length > most || text.chars().any(char::is_control) {
+        return Err(Problem::invalid(pointer, format!("must be 1 to {most} characters of text")));
+    }
+    Ok(())
+}
+
+/// Metadata and the like: an object, within bounds, without what PostgreSQL cannot keep.
+pub fn check_metadata(pointer: &str, value: &serde_json::Value) -> Result<(), Problem> {
+    const MOST_BYTES: usize = 16 * 1024;
+    let text = value.to_string();
+    if !value.is_object() {
+        return Err(Problem::invalid(pointer, "must be a JSON object"));
+    }
+    if text.len() > MOST_BYTES {
+        return Err(Problem::invalid(pointer, format!("is larger than {MOST_BYTES} bytes")));
+    }
+    if text.contains("\\u0000") {
+        return Err(Problem::invalid(pointer, "contains a NUL character"));
+    }
+    Ok(())
+}
+
+/// Rows as `text/csv`, for `Accept: text/csv`.
+pub fn wants_csv(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.split(',').any(|part| part.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/csv")))
+}
+
+pub fn csv_response(csv: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], csv).into_response()
+}

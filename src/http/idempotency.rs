@@ -1,0 +1,90 @@
+//! `Idempotency-Key`: the same key with the same request replays the first answer for a day.
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use sha2::{Digest, Sha256};
+
+use super::{
+    problem::{Code, Problem},
+    session::authenticate,
+};
+use crate::{
+    app::App,
+    store::idempotency::{Claim, KeptResponse},
+};
+
+const HEADER: &str = "idempotency-key";
+/// Longer answers are not kept; none of the creating endpoints gives one.
+const MAX_RESPONSE: usize = 4 << 20;
+
+/// Wraps the endpoints that create something.
+pub async fn replay(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    let Some(key) = request.headers().get(HEADER).cloned() else {
+        return Ok(next.run(request).await);
+    };
+    let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len())).map(str::to_owned);
+    let key = key.ok_or_else(|| Problem::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters"))?;
+    let (mut parts, body) = request.into_parts();
+    let caller = authenticate(&mut parts, &app).await?;
+    let body = to_bytes(body, app.config.max_upload_bytes + MULTIPART_OVERHEAD)
+        .await
+        .map_err(|_| Problem::new(Code::TooLarge, "The body is larger than this endpoint takes, or was cut off."))?;
+    let fingerprint = fingerprint(&parts, &body);
+
+    let mut workspace = app.store.workspace(caller.workspace_id).await?;
+    let claim = workspace.claim_request(&key, &fingerprint).await?;
+    workspace.commit().await?;
+    match claim {
+        Claim::New => {}
+        Claim::Replay(kept) => return Ok(replayed(kept)),
+        Claim::Running => {
+            return Err(Problem::new(Code::IdempotencyKeyInUse, "The first request with this key is still running.").retry_after(1));
+        }
+        Claim::OtherRequest => {
+            return Err(Problem::new(Code::IdempotencyKeyReused, "This key was used for another request."));
+        }
+    }
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    keep(&app, caller.workspace_id, &key, response).await
+}
+
+/// What surrounds the files of a multipart body.
+pub const MULTIPART_OVERHEAD: usize = 1 << 20;
+
+fn fingerprint(parts: &axum::http::request::Parts, body: &[u8]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    let content_type = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), content_type, body] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().to_vec()
+}
+
+/// Keeps what will be the same next time; a server's failure is forgotten, so that a retry can succeed.
+async fn keep(app: &App, workspace_id: uuid::Uuid, key: &str, response: Response) -> Result<Response, Problem> {
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, MAX_RESPONSE).await.map_err(Problem::internal)?;
+    let mut workspace = app.store.workspace(workspace_id).await?;
+    if parts.status.is_server_error() {
+        workspace.forget_request(key).await?;
+    } else {
+        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let kept =
+            KeptResponse { status: parts.status.as_u16(), content_type: content_type.to_owned(), body: body.to_vec() };
+        workspace.finish_request(key, &kept).await?;
+    }
+    workspace.commit().await?;
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+fn replayed(kept: KeptResponse) -> Response {
+    let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = [(header::CONTENT_TYPE.as_str(), kept.content_type), ("idempotency-replayed", "true".to_owned())];
+    (status, headers, kept.body).into_response()
+}

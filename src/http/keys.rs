@@ -1,0 +1,78 @@
+//! `/v1/keys`: API keys of the caller's workspace.
+
+use axum::{Json, http::StatusCode};
+use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    body::{Body, Id, Page, check_name},
+    problem::Problem,
+    session::{CanAdminister, Session},
+};
+use crate::{
+    app::App,
+    store::keys::{ApiKey, NewKey, Scope, generate_key},
+};
+
+/// Creating a key is not under `Idempotency-Key`: an answer that holds a key is never kept.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(revoke))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CreateKey {
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// Default: read, write and sql.
+    scopes: Option<Vec<Scope>>,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct CreatedKey {
+    #[serde(flatten)]
+    details: ApiKey,
+    /// The key itself, shown this once.
+    key: String,
+}
+
+/// Create an API key
+#[utoipa::path(post, path = "/v1/keys", tag = "keys", request_body = CreateKey,
+    responses((status = 201, body = CreatedKey), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn create(
+    session: Session<CanAdminister>,
+    Body(body): Body<CreateKey>,
+) -> Result<(StatusCode, Json<CreatedKey>), Problem> {
+    check_name("/name", &body.name, 200)?;
+    let scopes = body.scopes.unwrap_or_else(|| vec![Scope::Read, Scope::Write, Scope::Sql]);
+    if scopes.is_empty() {
+        return Err(Problem::invalid("/scopes", "must name at least one scope"));
+    }
+    let key = generate_key().map_err(Problem::internal)?;
+    let mut workspace = session.workspace().await?;
+    let new = NewKey { name: body.name, scopes, expires_at: body.expires_at };
+    let details = workspace.create_key(&new, &key).await?;
+    workspace.commit().await?;
+    Ok((StatusCode::CREATED, Json(CreatedKey { details, key: key.expose_secret().to_owned() })))
+}
+
+/// List API keys
+#[utoipa::path(get, path = "/v1/keys", tag = "keys",
+    responses((status = 200, body = Page<ApiKey>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn list(session: Session<CanAdminister>) -> Result<Json<Page<ApiKey>>, Problem> {
+    Ok(Json(Page { data: session.workspace().await?.keys().await?, next_cursor: None }))
+}
+
+/// Revoke an API key at once
+#[utoipa::path(delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = Uuid, Path)),
+    responses((status = 200, body = ApiKey), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn revoke(session: Session<CanAdminister>, Id(id): Id) -> Result<Json<ApiKey>, Problem> {
+    let mut workspace = session.workspace().await?;
+    let revoked = workspace.revoke_key(id).await?;
+    workspace.commit().await?;
+    Ok(Json(revoked))
+}

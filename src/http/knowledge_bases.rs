@@ -1,0 +1,192 @@
+//! `/v1/knowledge-bases`.
+
+use axum::{Json, http::StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    body::{Body, Id, Page, PageParams, Params, check_metadata, check_name},
+    problem::Problem,
+    session::{CanRead, CanWrite, Session},
+};
+use crate::{
+    app::App,
+    lexemes::Language,
+    store::knowledge_bases::{KnowledgeBase, KnowledgeBaseChange, NewKnowledgeBase},
+};
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, change, delete))
+}
+
+/// The endpoints that create: they honour `Idempotency-Key`.
+pub fn creating_router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(create))
+}
+
+/// Tokens in a chunk, where the model's window is wide enough.
+const DEFAULT_CHUNK_SIZE: i32 = 512;
+const DEFAULT_CHUNK_OVERLAP: i32 = 50;
+const MIN_CHUNK_SIZE: i32 = 16;
+const MAX_CHUNK_SIZE: i32 = 8_192;
+const MAX_DESCRIPTION: usize = 2_000;
+const MAX_NAME: usize = 200;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateKnowledgeBase {
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    #[schema(max_length = 2000)]
+    description: Option<String>,
+    /// Tokens of the embedding model; cut to the model's window.
+    #[schema(minimum = 16, maximum = 8192, default = 512)]
+    chunk_size: Option<i32>,
+    /// Tokens that neighbouring chunks of one long block share; less than half of chunk_size.
+    #[schema(minimum = 0, default = 50)]
+    chunk_overlap: Option<i32>,
+    /// Only the model that this server runs.
+    embedding_model: Option<String>,
+    /// For stemming and stop words.
+    language: Option<Language>,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Value>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeKnowledgeBase {
+    #[schema(min_length = 1, max_length = 200)]
+    name: Option<String>,
+    #[schema(max_length = 2000)]
+    description: Option<String>,
+    /// Weight of the vector score in hybrid search; the rest is full text.
+    #[schema(minimum = 0, maximum = 1)]
+    fusion_weight: Option<f32>,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Value>,
+}
+
+/// Create a knowledge base
+#[utoipa::path(post, path = "/v1/knowledge-bases", tag = "knowledge bases", request_body = CreateKnowledgeBase,
+    responses((status = 201, body = KnowledgeBase), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn create(
+    session: Session<CanWrite>,
+    Body(body): Body<CreateKnowledgeBase>,
+) -> Result<(StatusCode, Json<KnowledgeBase>), Problem> {
+    let new = body.check(&session.app)?;
+    let mut workspace = session.workspace().await?;
+    let created = workspace.create_knowledge_base(&new).await?;
+    workspace.commit().await?;
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+impl CreateKnowledgeBase {
+    fn check(self, app: &App) -> Result<NewKnowledgeBase, Problem> {
+        check_name("/name", &self.name, MAX_NAME)?;
+        check_description(self.description.as_deref())?;
+        let metadata = self.metadata.unwrap_or_else(|| json!({}));
+        check_metadata("/metadata", &metadata)?;
+        let model = self.embedding_model.unwrap_or_else(|| app.embedder.name().to_owned());
+        if model != app.embedder.name() {
+            return Err(Problem::invalid("/embedding_model", format!("this server runs {}", app.embedder.name())));
+        }
+        let (chunk_size, chunk_overlap) = sizes(self.chunk_size, self.chunk_overlap, app.embedder.window())?;
+        Ok(NewKnowledgeBase {
+            name: self.name,
+            description: self.description,
+            chunk_size,
+            chunk_overlap,
+            embedding_model: model,
+            dimensions: i32::try_from(app.embedder.dimensions()).unwrap_or(i32::MAX),
+            language: self.language.unwrap_or_default().name(),
+            metadata,
+        })
+    }
+}
+
+fn sizes(size: Option<i32>, overlap: Option<i32>, window: usize) -> Result<(i32, i32), Problem> {
+    let asked = size.unwrap_or(DEFAULT_CHUNK_SIZE);
+    if !(MIN_CHUNK_SIZE..=MAX_CHUNK_SIZE).contains(&asked) {
+        return Err(Problem::invalid("/chunk_size", format!("must be from {MIN_CHUNK_SIZE} to {MAX_CHUNK_SIZE}")));
+    }
+    let size = asked.min(i32::try_from(window).unwrap_or(i32::MAX));
+    match overlap {
+        Some(overlap) if !(0..=asked / 2).contains(&overlap) => {
+            Err(Problem::invalid("/chunk_overlap", "must be from 0 to half of chunk_size"))
+        }
+        Some(overlap) => Ok((size, overlap.min(size / 2))),
+        None => Ok((size, DEFAULT_CHUNK_OVERLAP.min(size / 4))),
+    }
+}
+
+fn check_description(description: Option<&str>) -> Result<(), Problem> {
+    match description {
+        Some(text) if text.chars().count() > MAX_DESCRIPTION || text.contains('\0') => {
+            Err(Problem::invalid("/description", format!("must be at most {MAX_DESCRIPTION} characters of text")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// List knowledge bases
+#[utoipa::path(get, path = "/v1/knowledge-bases", tag = "knowledge bases", params(PageParams),
+    responses((status = 200, body = Page<KnowledgeBase>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn list(
+    session: Session<CanRead>,
+    Params(page): Params<PageParams>,
+) -> Result<Json<Page<KnowledgeBase>>, Problem> {
+    let rows = session.workspace().await?.knowledge_bases(page.after()?, page.rows()?).await?;
+    Ok(page.page(rows, |row| row.id.to_string()))
+}
+
+/// Read a knowledge base
+#[utoipa::path(get, path = "/v1/knowledge-bases/{id}", tag = "knowledge bases", params(("id" = Uuid, Path)),
+    responses((status = 200, body = KnowledgeBase), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn get(session: Session<CanRead>, Id(id): Id) -> Result<Json<KnowledgeBase>, Problem> {
+    Ok(Json(session.workspace().await?.knowledge_base(id).await?))
+}
+
+/// Change a knowledge base
+#[utoipa::path(patch, path = "/v1/knowledge-bases/{id}", tag = "knowledge bases", params(("id" = Uuid, Path)),
+    request_body = ChangeKnowledgeBase,
+    responses((status = 200, body = KnowledgeBase), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn change(
+    session: Session<CanWrite>,
+    Id(id): Id,
+    Body(body): Body<ChangeKnowledgeBase>,
+) -> Result<Json<KnowledgeBase>, Problem> {
+    if let Some(name) = &body.name {
+        check_name("/name", name, MAX_NAME)?;
+    }
+    check_description(body.description.as_deref())?;
+    if let Some(metadata) = &body.metadata {
+        check_metadata("/metadata", metadata)?;
+    }
+    if body.fusion_weight.is_some_and(|weight| !(0.0..=1.0).contains(&weight)) {
+        return Err(Problem::invalid("/fusion_weight", "must be from 0 to 1"));
+    }
+    let change = KnowledgeBaseChange {
+        name: body.name,
+        description: body.description,
+        fusion_weight: body.fusion_weight,
+        metadata: body.metadata,
+    };
+    let mut workspace = session.workspace().await?;
+    let changed = workspace.change_knowledge_base(id, &change).await?;
+    workspace.commit().await?;
+    Ok(Json(changed))
+}
+
+/// Delete a knowledge base with all its documents
+#[utoipa::path(delete, path = "/v1/knowledge-bases/{id}", tag = "knowledge bases", params(("id" = Uuid, Path)),
+    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn delete(session: Session<CanWrite>, Id(id): Id) -> Result<StatusCode, Problem> {
+    let mut workspace = session.workspace().await?;
+    workspace.delete_knowledge_base(id).await?;
+    workspace.commit().await?;
+    session.originals.remove_all(session.workspace_id(), id).await.map_err(Problem::internal)?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,253 @@
+//! Receiving uploads: bytes are durable under their hash before a row says `uploaded`.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{Multipart, multipart::Field},
+    http::HeaderMap,
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    body::{check_metadata, check_name, parse},
+    problem::{Code, Problem},
+    session::{CanWrite, Session},
+};
+use crate::{
+    ingest::{
+        extract,
+        originals::{Draft, Kept},
+    },
+    store::documents::{Document, Registered, Upload},
+};
+
+pub const MAX_TITLE: usize = 500;
+const MAX_EXTERNAL_ID: usize = 500;
+/// Files in one request; more go into further requests.
+const MAX_FILES: usize = 1_000;
+/// The parts of a form that are not files.
+const MAX_FIELD: usize = 64 * 1024;
+const MAX_WAIT: u64 = 60;
+/// Between looks at documents that somebody waits for.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// One document as text.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UploadDocument {
+    #[schema(min_length = 1, max_length = 500)]
+    title: Option<String>,
+    content: String,
+    /// text/plain, text/markdown or text/html.
+    content_type: Option<String>,
+    /// Your name for the document: another upload under it is a new version.
+    #[schema(min_length = 1, max_length = 500)]
+    external_id: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Value>,
+}
+
+/// The parts of a form, for the description of the API.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a form that is read part by part")]
+pub struct UploadFiles {
+    #[schema(value_type = Vec<String>, format = Binary)]
+    file: Vec<Vec<u8>>,
+    title: Option<String>,
+    external_id: Option<String>,
+    /// A JSON object, for all files.
+    metadata: Option<String>,
+}
+
+/// `Prefer: wait=N` (RFC 7240).
+pub fn wait(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let wait = preferences.flat_map(|value| value.split(',')).find_map(|part| part.trim().strip_prefix("wait="));
+    wait.map(|seconds| match seconds.trim_matches('"').parse::<u64>() {
+        Ok(seconds) if seconds <= MAX_WAIT => Ok(Duration::from_secs(seconds)),
+        _ => Err(Problem::invalid("Prefer", format!("wait must be from 0 to {MAX_WAIT} seconds"))),
+    })
+    .transpose()
+}
+
+/// A document that came as JSON.
+pub async fn receive_text(
+    session: &Session<CanWrite>,
+    knowledge_base_id: Uuid,
+    batch_id: Uuid,
+    document: UploadDocument,
+) -> Result<Document, Problem> {
+    let form = Form {
+        title: document.title,
+        external_id: document.external_id,
+        metadata: document.metadata,
+        declared: document.content_type.or_else(|| Some("text/plain".to_owned())),
+    };
+    form.check()?;
+    let mut draft = session.originals.draft().await.map_err(Problem::internal)?;
+    draft.write(&Bytes::from(document.content)).await.map_err(Problem::internal)?;
+    let kept = draft.keep(&session.originals, session.workspace_id(), knowledge_base_id).await.map_err(Problem::internal)?;
+    let upload = form.upload(knowledge_base_id, batch_id, kept, None)?;
+    register(session, vec![upload]).await?.pop().ok_or_else(|| Problem::internal("an upload vanished"))
+}
+
+/// The files of a form, streamed to disk one after the other; all are registered in one transaction.
+pub async fn receive_files(
+    session: &Session<CanWrite>,
+    knowledge_base_id: Uuid,
+    batch_id: Uuid,
+    mut multipart: Multipart,
+) -> Result<Vec<Document>, Problem> {
+    let mut form = Form::default();
+    let mut files: Vec<(Kept, Option<String>, Option<String>)> = Vec::new();
+    while let Some(field) = multipart.next_field().await.map_err(broken_form)? {
+        match field.name().unwrap_or_default() {
+            "file" => {
+                let (name, declared) = (field.file_name().map(str::to_owned), field.content_type().map(str::to_owned));
+                let draft = receive_file(session, field).await?;
+                let kept = draft.keep(&session.originals, session.workspace_id(), knowledge_base_id).await;
+                files.push((kept.map_err(Problem::internal)?, name, declared));
+            }
+            "metadata" => form.metadata = Some(parse(small_field(field).await?.as_bytes())?),
+            "external_id" => form.external_id = Some(small_field(field).await?),
+            "title" => form.title = Some(small_field(field).await?),
+            other => return Err(Problem::invalid(format!("/{other}"), "is no part of this form: file, metadata, external_id, title")),
+        }
+        if files.len() > MAX_FILES {
+            return Err(Problem::new(Code::TooLarge, format!("Send at most {MAX_FILES} files in one request.")));
+        }
+    }
+    if files.is_empty() {
+        return Err(Problem::invalid("/file", "is missing: send one or more files"));
+    }
+    if files.len() > 1 && (form.external_id.is_some() || form.title.is_some()) {
+        return Err(Problem::invalid("/external_id", "external_id and title name one file; send the others by themselves"));
+    }
+    form.check()?;
+    let mut uploads = Vec::with_capacity(files.len());
+    for (kept, name, declared) in files {
+        uploads.push(Form { declared, ..form.clone() }.upload(knowledge_base_id, batch_id, kept, name)?);
+    }
+    register(session, uploads).await
+}
+
+async fn receive_file(session: &Session<CanWrite>, mut field: Field<'_>) -> Result<Draft, Problem> {
+    let most = session.config.max_upload_bytes as u64;
+    let mut draft = session.originals.draft().await.map_err(Problem::internal)?;
+    while let Some(bytes) = field.chunk().await.map_err(broken_form)? {
+        draft.write(&bytes).await.map_err(Problem::internal)?;
+        if draft.size() > most {
+            return Err(too_large(most));
+        }
+    }
+    Ok(draft)
+}
+
+fn too_large(most: u64) -> Problem {
+    Problem::new(Code::TooLarge, format!("A file may have {} MiB at most (ALMANAC_MAX_UPLOAD_MB).", most >> 20))
+}
+
+async fn small_field(mut field: Field<'_>) -> Result<String, Problem> {
+    let name = field.name().unwrap_or_default().to_owned();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(broken_form)? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MAX_FIELD {
+            return Err(Problem::invalid(format!("/{name}"), format!("is larger than {MAX_FIELD} bytes")));
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| Problem::invalid(format!("/{name}"), "is not UTF-8"))
+}
+
+fn broken_form(error: axum::extract::multipart::MultipartError) -> Problem {
+    match error.status() {
+        axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(Code::TooLarge, "The form is larger than this endpoint takes (ALMANAC_MAX_UPLOAD_MB).")
+        }
+        _ => Problem::new(Code::MalformedRequest, format!("The form cannot be read: {}", error.body_text())),
+    }
+}
+
+/// What a client says about its files.
+#[derive(Debug, Clone, Default)]
+struct Form {
+    title: Option<String>,
+    external_id: Option<String>,
+    metadata: Option<Value>,
+    declared: Option<String>,
+}
+
+impl Form {
+    fn check(&self) -> Result<(), Problem> {
+        if let Some(title) = &self.title {
+            check_name("/title", title, MAX_TITLE)?;
+        }
+        if let Some(external_id) = &self.external_id {
+            check_name("/external_id", external_id, MAX_EXTERNAL_ID)?;
+        }
+        self.metadata.as_ref().map_or(Ok(()), |metadata| check_metadata("/metadata", metadata))
+    }
+
+    fn upload(
+        self,
+        knowledge_base_id: Uuid,
+        batch_id: Uuid,
+        kept: Kept,
+        file_name: Option<String>,
+    ) -> Result<Upload, Problem> {
+        let content_type = extract::detect(&kept.head, file_name.as_deref(), self.declared.as_deref())
+            .map_err(|unsupported| Problem::new(Code::UnsupportedMediaType, unsupported.to_string()))?;
+        let file_name = file_name.map(|name| name.chars().filter(|c| !c.is_control()).take(MAX_TITLE).collect::<String>());
+        let title_given = self.title.is_some();
+        let title = self.title.or_else(|| file_name.clone().filter(|name| !name.trim().is_empty()));
+        Ok(Upload {
+            knowledge_base_id,
+            batch_id,
+            title: title.or_else(|| self.external_id.clone()).unwrap_or_else(|| "Untitled".to_owned()),
+            external_id: self.external_id,
+            title_given,
+            file_name,
+            content_type: content_type.as_str().to_owned(),
+            size: i64::try_from(kept.size).unwrap_or(i64::MAX),
+            sha256: kept.sha256,
+            metadata: self.metadata.unwrap_or_else(|| json!({})),
+        })
+    }
+}
+
+async fn register(session: &Session<CanWrite>, uploads: Vec<Upload>) -> Result<Vec<Document>, Problem> {
+    let mut workspace = session.workspace().await?;
+    let mut documents = Vec::with_capacity(uploads.len());
+    for upload in &uploads {
+        workspace.open_batch(upload.batch_id, upload.knowledge_base_id).await?;
+        let (row, registered) = workspace.register_upload(upload).await?;
+        documents.push(row.into_document(registered == Registered::Unchanged));
+    }
+    workspace.commit().await?;
+    metrics::counter!("almanac_documents_uploaded_total").increment(uploads.len() as u64);
+    Ok(documents)
+}
+
+/// Looks until every document has ended or `wait` is over.
+pub async fn wait_for_end(
+    session: &Session<CanWrite>,
+    mut documents: Vec<Document>,
+    wait: Duration,
+) -> Result<Vec<Document>, Problem> {
+    let end = tokio::time::Instant::now() + wait;
+    let ids: Vec<Uuid> = documents.iter().map(|document| document.id).collect();
+    while !documents.iter().all(|document| document.status.is_terminal()) && tokio::time::Instant::now() < end {
+        tokio::time::sleep(LOOK).await;
+        let rows = session.workspace().await?.documents_by_id(&ids).await?;
+        for document in &mut documents {
+            if let Some(row) = rows.iter().find(|row| row.id == document.id) {
+                *document = row.clone().into_document(document.unchanged);
+            }
+        }
+    }
+    Ok(documents)
+}

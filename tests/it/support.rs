@@ -1,0 +1,257 @@
+//! A real server for every test: one embedded PostgreSQL and one embedding model for the whole run, a database, a data
+//! folder and a port for each [`TestApp`].
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use almanac::{
+    app::App,
+    config::{Config, Given},
+    http,
+    postgres::{EmbeddedPostgres, Install, SUPERUSER},
+    store::keys::generate_key,
+};
+use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
+use uuid::Uuid;
+
+/// A running Almanac with a database of its own.
+pub struct TestApp {
+    pub app: App,
+    pub url: String,
+    pub key: String,
+    pub data_dir: PathBuf,
+    pub client: reqwest::Client,
+}
+
+/// An answer as a test looks at it.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+/// A key that every test's installation starts with.
+pub const ADMIN_KEY: &str = "test-administration-key-0001";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl TestApp {
+    pub async fn start() -> TestApp {
+        TestApp::with(&[]).await
+    }
+
+    /// Starts with further settings.
+    pub async fn with(settings: &[(&str, &str)]) -> TestApp {
+        let data_dir = scratch_dir();
+        let database = new_database().await;
+        let mut given: Given = [
+            ("bind", "127.0.0.1:0"),
+            ("data_dir", data_dir.to_str().unwrap()),
+            ("database_url", &database),
+            ("admin_key", ADMIN_KEY),
+            ("embedding_dir", embedding_dir().to_str().unwrap()),
+            ("embedding_threads", "1"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+        given.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        TestApp::serve(Config::check(given).unwrap(), data_dir).await
+    }
+
+    async fn serve(config: Config, data_dir: PathBuf) -> TestApp {
+        let (app, _) = App::build(config, PathBuf::from(env!("CARGO_BIN_EXE_almanac"))).await.unwrap();
+        let listener = tokio::net::TcpListener::bind(app.config.bind).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = http::router(&app);
+        // The same provider as everywhere in this process; it does not matter who installs it first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        tokio::spawn({
+            let app = app.clone();
+            async move { app.ingest().await }
+        });
+        TestApp { app, url, key: ADMIN_KEY.to_owned(), data_dir, client: reqwest::Client::new() }
+    }
+
+    /// The same server as somebody else sees it, with another key.
+    pub fn with_key(&self, key: &str) -> TestApp {
+        TestApp {
+            app: self.app.clone(),
+            url: self.url.clone(),
+            key: key.to_owned(),
+            data_dir: self.data_dir.clone(),
+            client: self.client.clone(),
+        }
+    }
+
+    /// The administrator of another workspace on the same server.
+    pub async fn neighbour(&self) -> TestApp {
+        let key = generate_key().unwrap();
+        self.app.store.create_workspace(&format!("neighbour {}", Uuid::now_v7()), &key).await.unwrap();
+        self.with_key(key.expose_secret())
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.key)
+    }
+
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.unwrap() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request(Method::POST, path).json(&body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request(Method::PATCH, path).json(&body)).await
+    }
+
+    /// A new knowledge base's id.
+    pub async fn knowledge_base(&self) -> String {
+        let made = self.post("/v1/knowledge-bases", json!({ "name": format!("test {}", Uuid::now_v7()) })).await;
+        made.expect(StatusCode::CREATED)["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Uploads bytes as a file and waits for its end.
+    pub async fn upload(&self, knowledge_base: &str, name: &str, bytes: Vec<u8>) -> Value {
+        let form = reqwest::multipart::Form::new()
+            .part("file", reqwest::multipart::Part::bytes(bytes).file_name(name.to_owned()));
+        let path = format!("/v1/knowledge-bases/{knowledge_base}/documents");
+        let answer = self.send(self.request(Method::POST, &path).header("prefer", "wait=60").multipart(form)).await;
+        answer.expect(StatusCode::OK)["documents"][0].clone()
+    }
+
+    /// Uploads text and waits until it is indexed.
+    pub async fn index(&self, knowledge_base: &str, body: Value) -> Value {
+        let path = format!("/v1/knowledge-bases/{knowledge_base}/documents");
+        let answer = self.send(self.request(Method::POST, &path).header("prefer", "wait=60").json(&body)).await;
+        let document = answer.expect(StatusCode::OK)["documents"][0].clone();
+        assert_eq!(document["status"], "indexed", "{document:#}");
+        document
+    }
+
+    pub async fn search(&self, body: Value) -> Vec<Value> {
+        self.post("/v1/search", body).await.expect(StatusCode::OK)["results"].as_array().unwrap().clone()
+    }
+
+    /// Connects a database and waits for its schema. Returns its id.
+    pub async fn connect(&self, url: &str) -> String {
+        let body = json!({ "name": format!("database {}", Uuid::now_v7()), "url": url });
+        let made = self.post("/v1/databases", body).await.expect(StatusCode::CREATED);
+        let id = made["id"].as_str().unwrap().to_owned();
+        let database = self.synced(&id).await;
+        assert_eq!(database["status"], "ready", "{database:#}");
+        id
+    }
+
+    /// A database once its sync has ended.
+    pub async fn synced(&self, id: &str) -> Value {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let database = self.get(&format!("/v1/databases/{id}")).await.expect(StatusCode::OK);
+            if database["status"] != "syncing" {
+                return database;
+            }
+            assert!(tokio::time::Instant::now() < end, "the sync does not end: {database:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// The body, if the status is the expected one.
+    pub fn expect(&self, status: StatusCode) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.json()
+    }
+
+    /// The problem's code, if the answer is a well-formed problem document with this status.
+    pub fn problem(&self, status: u16) -> String {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text);
+        let problem = self.json();
+        assert_eq!(problem["status"], status, "{problem:#}");
+        for field in ["type", "title", "detail", "code", "request_id"] {
+            assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "no {field}: {problem:#}");
+        }
+        problem["code"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A file of the project.
+pub fn fixture(path: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A folder that an unprivileged PostgreSQL may pass through.
+pub fn scratch_dir() -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("almanac-test-{}", Uuid::now_v7()));
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// What `make setup` fetched.
+pub fn cache_dir() -> PathBuf {
+    let dir = std::env::var_os("ALMANAC_CACHE").map(PathBuf::from);
+    dir.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/almanac"))
+}
+
+pub fn embedding_dir() -> PathBuf {
+    cache_dir().join("embedding")
+}
+
+pub fn install() -> Install {
+    Install::find(Some(&cache_dir().join("postgresql"))).expect("run `make setup` first")
+}
+
+/// A new database of the run's own PostgreSQL, or of the one in ALMANAC_TEST_DATABASE_URL: its URL.
+pub async fn new_database() -> String {
+    let name = format!("t_{}", Uuid::now_v7().simple());
+    let (admin, url) = match std::env::var("ALMANAC_TEST_DATABASE_URL") {
+        Ok(external) => {
+            let mut url = url::Url::parse(&external).unwrap();
+            url.set_path(&name);
+            (external, url.to_string())
+        }
+        Err(_) => {
+            let postgres = Arc::clone(postgres());
+            (postgres.url(SUPERUSER, "postgres"), postgres.url(SUPERUSER, &name))
+        }
+    };
+    let mut connection = PgConnection::connect(&admin).await.unwrap();
+    connection.execute(sqlx::AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+    connection.close().await.unwrap();
+    url
+}
+
+/// Stopped by the kernel when the test run ends: its supervisor's thread dies with the process.
+fn postgres() -> &'static Arc<EmbeddedPostgres> {
+    static POSTGRES: OnceLock<Arc<EmbeddedPostgres>> = OnceLock::new();
+    POSTGRES.get_or_init(|| {
+        let start = || EmbeddedPostgres::start_without_fsync(&install(), &scratch_dir().join("postgres")).unwrap();
+        Arc::new(std::thread::spawn(start).join().unwrap())
+    })
+}
