@@ -195,7 +195,9 @@ pub async fn answer(
         None => Err(None),
     };
     let (written, mode, model) = match written {
-        Ok(written) => (written, AnswerMode::Generated, tools.language_model.as_ref().map(|model| model.name().to_owned())),
+        Ok(written) => {
+            (written, AnswerMode::Generated, tools.language_model.as_ref().map(|model| model.name().to_owned()))
+        }
         Err(reason) => {
             degraded.extend(reason.map(|error: ModelError| format!("language_model: {error}")));
             let written = extract.write();

@@ -101,7 +101,7 @@ impl Verb {
             Verb::Database(arguments) => client::block_on(database::run(arguments)),
             Verb::Key(arguments) => client::block_on(key::run(arguments)),
             Verb::Config(settings) => print_config(&settings.load()?),
-            Verb::Doctor(settings) => doctor::run(settings.load()?),
+            Verb::Doctor(settings) => doctor::run(&settings.load()?),
             Verb::Postgres(settings) => {
                 let config = settings.load()?;
                 postgres::run(config.postgres_dir.as_deref(), &config.data_dir)?;

@@ -36,13 +36,25 @@ pub const SETTINGS: &[Setting] = &[
     setting("bind", "127.0.0.1:8080", "address and port to listen on"),
     setting("data_dir", "almanac-data", "folder for everything Almanac keeps"),
     secret("database_url", "", "PostgreSQL 15 to 18 with pgvector 0.8 or later; unset: the embedded one in data_dir"),
-    setting("postgres_dir", "", "the embedded PostgreSQL's programs; unset: looked for beside the executable and in .cache"),
+    setting(
+        "postgres_dir",
+        "",
+        "the embedded PostgreSQL's programs; unset: looked for beside the executable and in .cache",
+    ),
     setting("embedding_dir", "", "folder of the local embedding model; unset: looked for like postgres_dir"),
     secret("admin_key", "", "first key of a new installation, 24 characters or more; unset: made and shown once"),
     secret("secret_key", "", "64 hex digits that encrypt stored credentials; unset: made in data_dir"),
     setting("sqlite_dirs", "databases/ in data_dir", "folders that SQLite files may be opened from, separated by ':'"),
-    setting("database_hosts", "", "hosts and networks users' databases may live on, separated by ','; unset: all but link-local"),
-    setting("llm_url", "", "OpenAI-compatible base URL of the language model, ending in /v1; unset: extractive answers"),
+    setting(
+        "database_hosts",
+        "",
+        "hosts and networks users' databases may live on, separated by ','; unset: all but link-local",
+    ),
+    setting(
+        "llm_url",
+        "",
+        "OpenAI-compatible base URL of the language model, ending in /v1; unset: extractive answers",
+    ),
     secret("llm_key", "", "key of the language model"),
     setting("llm_model", "", "name of the language model"),
     setting("embedding_url", "", "OpenAI-compatible base URL for embeddings; unset: the local model"),
@@ -135,12 +147,12 @@ impl Config {
         };
         given.extend(from_environment(std::env::vars()));
         given.extend(flags);
-        Config::check(given)
+        Config::check(&given)
     }
 
     /// Checks the settings as a whole.
-    pub fn check(given: Given) -> Result<Config, ConfigError> {
-        let mut reader = Reader { given: &given, problems: Vec::new() };
+    pub fn check(given: &Given) -> Result<Config, ConfigError> {
+        let mut reader = Reader { given, problems: Vec::new() };
         let config = reader.read();
         match reader.problems {
             problems if problems.is_empty() => Ok(config),
@@ -150,7 +162,8 @@ impl Config {
 
     /// Every setting with the value in force, secrets hidden: what `almanac config` prints.
     pub fn describe(&self) -> Vec<(&'static Setting, String)> {
-        let shown = |setting: &Setting| self.shown.get(setting.name).cloned().unwrap_or_else(|| setting.default.to_owned());
+        let shown =
+            |setting: &Setting| self.shown.get(setting.name).cloned().unwrap_or_else(|| setting.default.to_owned());
         SETTINGS.iter().map(|setting| (setting, shown(setting))).collect()
     }
 }
@@ -168,14 +181,15 @@ fn from_environment(variables: impl Iterator<Item = (String, String)>) -> Given 
 fn read_file(path: &Path) -> Result<Given, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError(vec![format!("{} cannot be read: {error}", path.display())]))?;
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error| ConfigError(vec![format!("{} is not valid TOML: {error}", path.display())]))?;
+    let table: toml::Table =
+        text.parse().map_err(|error| ConfigError(vec![format!("{} is not valid TOML: {error}", path.display())]))?;
     let plain = |value: toml::Value| match value {
         toml::Value::String(text) => text,
-        toml::Value::Array(items) => {
-            items.into_iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect::<Vec<_>>().join(",")
-        }
+        toml::Value::Array(items) => items
+            .into_iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(","),
         other => other.to_string(),
     };
     Ok(table.into_iter().map(|(name, value)| (name, plain(value))).collect())
@@ -202,7 +216,8 @@ impl Reader<'_> {
             database_hosts: self.list("database_hosts", ','),
             llm: self.remote_model("llm"),
             embedding: self.remote_embedding(),
-            pdf_engine: self.choice("pdf_engine", &[("pdfboss", PdfEngine::Pdfboss), ("pdf-extract", PdfEngine::PdfExtract)]),
+            pdf_engine: self
+                .choice("pdf_engine", &[("pdfboss", PdfEngine::Pdfboss), ("pdf-extract", PdfEngine::PdfExtract)]),
             ingest_workers: self.number("ingest_workers", 2, 1, 64),
             embedding_threads: self.number("embedding_threads", cores(), 1, 256),
             max_upload_bytes: self.number("max_upload_mb", 50, 1, 2048) << 20,
@@ -339,14 +354,14 @@ mod tests {
 
     #[test]
     fn nothing_given_is_a_working_configuration() {
-        let config = Config::check(Given::new()).unwrap();
+        let config = Config::check(&Given::new()).unwrap();
         assert_eq!(config.bind.to_string(), "127.0.0.1:8080");
         assert_eq!(config.sqlite_dirs, [PathBuf::from("almanac-data/databases")]);
     }
 
     #[test]
     fn every_problem_is_listed() {
-        let problems = Config::check(given(&[
+        let problems = Config::check(&given(&[
             ("bind", "nowhere"),
             ("admin_key", "short"),
             ("secret_key", "xyz"),
@@ -361,7 +376,7 @@ mod tests {
 
     #[test]
     fn secrets_are_never_described() {
-        let config = Config::check(given(&[("admin_key", "a-very-secret-administration-key")])).unwrap();
+        let config = Config::check(&given(&[("admin_key", "a-very-secret-administration-key")])).unwrap();
         let printed = format!("{config:?}{:?}", config.describe().iter().map(|(_, value)| value).collect::<Vec<_>>());
         assert!(printed.contains("[redacted]"));
         assert!(!printed.contains("a-very-secret"), "{printed}");

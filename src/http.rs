@@ -116,7 +116,8 @@ async fn envelope(request: Request, next: Next) -> Response {
     let began = std::time::Instant::now();
     let answered = async {
         tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
-            Problem::new(Code::Timeout, format!("The request took longer than {} s.", REQUEST_TIMEOUT.as_secs())).into_response()
+            Problem::new(Code::Timeout, format!("The request took longer than {} s.", REQUEST_TIMEOUT.as_secs()))
+                .into_response()
         })
     };
     let mut response = REQUEST_ID.scope(id.clone(), answered.instrument(span.clone())).await;
@@ -132,6 +133,7 @@ async fn envelope(request: Request, next: Next) -> Response {
     response
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature is tower's")]
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     Problem::internal(format_args!("panic: {}", words.unwrap_or("without a message"))).into_response()

@@ -69,7 +69,11 @@ async fn knowledge_base(tools: &Tools, document: &DocumentRow) -> Result<Knowled
             knowledge_base.embedding_model,
             tools.embedder.name()
         );
-        return Err(IngestError::Failed(Failure { code: "embedding_model_changed".to_owned(), detail, retryable: false }));
+        return Err(IngestError::Failed(Failure {
+            code: "embedding_model_changed".to_owned(),
+            detail,
+            retryable: false,
+        }));
     }
     Ok(knowledge_base)
 }

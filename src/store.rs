@@ -13,8 +13,8 @@ pub mod keys;
 pub mod knowledge_bases;
 pub mod queries;
 pub mod queue;
-pub mod search;
 mod seal;
+pub mod search;
 
 use std::{str::FromStr, time::Duration};
 
@@ -93,7 +93,9 @@ impl Store {
     /// Begins a transaction in which only the rows of workspace `id` exist.
     pub async fn workspace(&self, id: Uuid) -> Result<Workspace, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query!("select set_config('app.workspace_id', $1, true)", id.to_string()).fetch_one(&mut *transaction).await?;
+        sqlx::query!("select set_config('app.workspace_id', $1, true)", id.to_string())
+            .fetch_one(&mut *transaction)
+            .await?;
         Ok(Workspace { id, transaction })
     }
 
@@ -140,9 +142,8 @@ async fn migrate(options: &PgConnectOptions, server_logs_in: bool) -> Result<(),
 }
 
 async fn check_pgvector(owner: &mut PgConnection) -> Result<(), StoreError> {
-    let version: String = sqlx::query_scalar("select extversion from pg_extension where extname = 'vector'")
-        .fetch_one(owner)
-        .await?;
+    let version: String =
+        sqlx::query_scalar("select extversion from pg_extension where extname = 'vector'").fetch_one(owner).await?;
     let numbers = |text: &str| text.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
     if numbers(&version) < numbers(MIN_PGVECTOR) {
         return Err(StoreError::Refused(format!("pgvector {version}: Almanac needs {MIN_PGVECTOR} or later")));
@@ -158,7 +159,9 @@ impl From<sqlx::Error> for StoreError {
                 StoreError::Unavailable(error)
             }
             sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
-                Some("23505" | "23503") => StoreError::Conflict(refusal.constraint().unwrap_or("a constraint").to_owned()),
+                Some("23505" | "23503") => {
+                    StoreError::Conflict(refusal.constraint().unwrap_or("a constraint").to_owned())
+                }
                 Some("23514") => StoreError::Refused(refusal.constraint().unwrap_or("a check").to_owned()),
                 // 08: connection, 53: out of resources, 57: shutting down or cancelled, 40: serialisation and deadlock.
                 Some(code) if ["08", "53", "57", "40"].contains(&&code[..2]) => StoreError::Unavailable(error),

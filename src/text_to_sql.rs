@@ -164,9 +164,7 @@ pub fn validate(schema: &Schema, policy: &Policy, sql: &str) -> Validation {
             tables: proven.tables().to_vec(),
             columns: proven.columns().to_vec(),
         },
-        Err(violations) => {
-            Validation { safe: false, violations, sql: None, tables: Vec::new(), columns: Vec::new() }
-        }
+        Err(violations) => Validation { safe: false, violations, sql: None, tables: Vec::new(), columns: Vec::new() },
     }
 }
 

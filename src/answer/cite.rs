@@ -93,7 +93,10 @@ fn blocks(text: &str) -> Vec<Range<usize>> {
 fn begins_block(line: &str) -> bool {
     let number = line.trim_start_matches(|c: char| c.is_ascii_digit());
     let numbered = number.len() < line.len() && (number.starts_with(". ") || number.starts_with(") "));
-    line.is_empty() || numbered || line.starts_with(['#', '|', '>']) || ["- ", "* ", "+ "].iter().any(|mark| line.starts_with(mark))
+    line.is_empty()
+        || numbered
+        || line.starts_with(['#', '|', '>'])
+        || ["- ", "* ", "+ "].iter().any(|mark| line.starts_with(mark))
 }
 
 fn sentences_of_block(text: &str, block: Range<usize>) -> Vec<Range<usize>> {

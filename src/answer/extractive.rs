@@ -52,7 +52,8 @@ pub async fn best_sentences<'a>(
     let words = lexemes::lexemes(question, Language::default());
     for (candidate, vector) in candidates.iter_mut().zip(vectors) {
         let meaning: f32 = asked.iter().zip(&vector).map(|(a, b)| a * b).sum();
-        candidate.score = 0.7 * meaning + 0.3 * share_of_words(&words, &candidate.result.content[candidate.part.clone()]);
+        candidate.score =
+            0.7 * meaning + 0.3 * share_of_words(&words, &candidate.result.content[candidate.part.clone()]);
     }
     candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
     Ok(Extract { sentences: candidates })

@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn candidates_come_from_the_rarest_lexemes_until_there_are_enough() {
-        let counts = HashMap::from([("common".to_owned(), 9_000), ("rare".to_owned(), 3), ("middling".to_owned(), 1_200)]);
+        let counts =
+            HashMap::from([("common".to_owned(), 9_000), ("rare".to_owned(), 3), ("middling".to_owned(), 1_200)]);
         assert_eq!(rarest(counts.clone(), 1_000), ["rare", "middling"]);
         assert_eq!(rarest(counts, i64::MAX).len(), 3);
     }

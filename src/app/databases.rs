@@ -37,9 +37,9 @@ impl Databases {
                 engine.close().await;
                 Ok(engine.engine())
             }
-            Ok(Err(error @ (EngineError::InvalidUrl(_) | EngineError::NotAllowed(_) | EngineError::NotSupported(_)))) => {
-                Err(error)
-            }
+            Ok(Err(
+                error @ (EngineError::InvalidUrl(_) | EngineError::NotAllowed(_) | EngineError::NotSupported(_)),
+            )) => Err(error),
             Ok(Err(_)) | Err(_) => Ok(engine_of(url)),
         }
     }

@@ -4,11 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{
-    client::Client,
-    sql::print_rows,
-    table::line,
-};
+use super::{client::Client, sql::print_rows, table::line};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
-use crate::app::{ADMIN_KEY_FILE, ADDRESS_FILE};
+use crate::app::{ADDRESS_FILE, ADMIN_KEY_FILE};
 
 /// A server and the key to it.
 #[derive(Clone)]

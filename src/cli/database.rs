@@ -78,7 +78,9 @@ async fn add(client: &Client, name: &str, url: &str, description: Option<String>
 
 fn print_databases(databases: &Value) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let row = |database: &Value| ["name", "engine", "status", "table_count", "id"].map(|field| text(&database[field])).to_vec();
+    let row = |database: &Value| {
+        ["name", "engine", "status", "table_count", "id"].map(|field| text(&database[field])).to_vec()
+    };
     let rows: Vec<Vec<String>> = databases["data"].as_array().into_iter().flatten().map(row).collect();
     table::print(&["name", "engine", "status", "tables", "id"], &rows);
 }

@@ -21,14 +21,14 @@ struct Finding {
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub fn run(config: Config) -> anyhow::Result<ExitCode> {
+pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let findings = [
         Finding { what: "data folder", outcome: data_dir(&config.data_dir) },
-        Finding { what: "PostgreSQL", outcome: block_on_finding(postgres(&config))? },
-        Finding { what: "embedding model", outcome: embedding(&config) },
-        Finding { what: "language model", outcome: language_model(&config) },
+        Finding { what: "PostgreSQL", outcome: block_on_finding(postgres(config))? },
+        Finding { what: "embedding model", outcome: embedding(config) },
+        Finding { what: "language model", outcome: language_model(config) },
         Finding { what: "extraction", outcome: extraction() },
-        Finding { what: "server", outcome: server(&config) },
+        Finding { what: "server", outcome: server(config) },
     ];
     for Finding { what, outcome } in &findings {
         match outcome {
@@ -40,9 +40,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn block_on_finding(
-    looking: impl Future<Output = Result<String, String>>,
-) -> anyhow::Result<Result<String, String>> {
+fn block_on_finding(looking: impl Future<Output = Result<String, String>>) -> anyhow::Result<Result<String, String>> {
     let mut found = Ok(String::new());
     block_on(async {
         found = looking.await;
@@ -65,7 +63,8 @@ async fn postgres(config: &Config) -> Result<String, String> {
         let install = Install::find(config.postgres_dir.as_deref()).map_err(|error| error.to_string())?;
         return Ok(format!("embedded, from {}", install.program("postgres").display()));
     };
-    let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| "ALMANAC_DATABASE_URL is not a URL".to_owned())?;
+    let options =
+        PgConnectOptions::from_str(url.expose_secret()).map_err(|_| "ALMANAC_DATABASE_URL is not a URL".to_owned())?;
     let connecting = tokio::time::timeout(PATIENCE, options.connect());
     let mut connection = connecting
         .await
@@ -80,7 +79,9 @@ async fn postgres(config: &Config) -> Result<String, String> {
     .map_err(|error| error.to_string())?;
     match pgvector {
         None => Err(format!("PostgreSQL {server} has no pgvector: install 0.8.4 or later on its host")),
-        Some(version) if old(&version, [0, 8, 0]) => Err(format!("pgvector {version} is too old: install 0.8.4 or later")),
+        Some(version) if old(&version, [0, 8, 0]) => {
+            Err(format!("pgvector {version} is too old: install 0.8.4 or later"))
+        }
         Some(version) if old(&version, [0, 8, 4]) => {
             Ok(format!("external {server}, pgvector {version} (0.8.4 mends HNSW: update when you can)"))
         }
@@ -103,7 +104,9 @@ fn embedding(config: &Config) -> Result<String, String> {
 }
 
 fn language_model(config: &Config) -> Result<String, String> {
-    let none = || "none: answers are extractive, questions to databases go to the builtin generator (ALMANAC_LLM_URL)".to_owned();
+    let none = || {
+        "none: answers are extractive, questions to databases go to the builtin generator (ALMANAC_LLM_URL)".to_owned()
+    };
     Ok(config.llm.as_ref().map_or_else(none, remote_model))
 }
 

@@ -43,7 +43,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     });
     let requests = {
         let stop = app.stop.clone();
-        let server = axum::serve(listener, http::router(&app)).with_graceful_shutdown(async move { stop.cancelled().await });
+        let server =
+            axum::serve(listener, http::router(&app)).with_graceful_shutdown(async move { stop.cancelled().await });
         tokio::spawn(server.into_future())
     };
     stopped.await;
@@ -51,7 +52,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     app.stop.cancel();
     let finished = async { tokio::join!(requests, workers) };
     if tokio::time::timeout(patience, finished).await.is_err() {
-        tracing::warn!(seconds = patience.as_secs(), "what still ran was cut off; documents in hand are taken up again");
+        tracing::warn!(
+            seconds = patience.as_secs(),
+            "what still ran was cut off; documents in hand are taken up again"
+        );
     }
     // Another server may serve this folder by now only if ours has let go of it, so the file is still ours.
     let _ = fs::remove_file(address_file);

@@ -55,7 +55,11 @@ fn print_verdict(verdict: &Value) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     for violation in verdict["violations"].as_array().into_iter().flatten() {
-        line(&format!("{}: {}", violation["code"].as_str().unwrap_or_default(), violation["detail"].as_str().unwrap_or_default()));
+        line(&format!(
+            "{}: {}",
+            violation["code"].as_str().unwrap_or_default(),
+            violation["detail"].as_str().unwrap_or_default()
+        ));
     }
     ExitCode::FAILURE
 }

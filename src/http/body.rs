@@ -21,9 +21,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::new(Code::UnsupportedMediaType, "Send the body as \"Content-Type: application/json\"."));
+            return Err(Problem::new(
+                Code::UnsupportedMediaType,
+                "Send the body as \"Content-Type: application/json\".",
+            ));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(too_large_or_cut_off)?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| too_large_or_cut_off(&rejection))?;
         parse(&bytes).map(Body)
     }
 }
@@ -56,7 +59,7 @@ pub fn content_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-fn too_large_or_cut_off(rejection: BytesRejection) -> Problem {
+fn too_large_or_cut_off(rejection: &BytesRejection) -> Problem {
     match rejection.status() {
         status if status == axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
             Problem::new(Code::TooLarge, "The body is larger than this endpoint takes.")
@@ -113,7 +116,8 @@ pub struct PageParams {
     pub cursor: Option<String>,
 }
 
-fn default_limit() -> i64 {
+/// Items on a page when nobody says.
+pub fn default_limit() -> i64 {
     20
 }
 
@@ -163,6 +167,17 @@ pub fn check_name(pointer: &str, text: &str, most: usize) -> Result<(), Problem>
     Ok(())
 }
 
+/// Text of a few paragraphs.
+pub fn check_description(description: Option<&str>) -> Result<(), Problem> {
+    const MOST: usize = 2_000;
+    match description {
+        Some(text) if text.chars().count() > MOST || text.contains('\0') => {
+            Err(Problem::invalid("/description", format!("must be at most {MOST} characters of text")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Metadata and the like: an object, within bounds, without what PostgreSQL cannot keep.
 pub fn check_metadata(pointer: &str, value: &serde_json::Value) -> Result<(), Problem> {
     const MOST_BYTES: usize = 16 * 1024;
@@ -182,7 +197,9 @@ pub fn check_metadata(pointer: &str, value: &serde_json::Value) -> Result<(), Pr
 /// Rows as `text/csv`, for `Accept: text/csv`.
 pub fn wants_csv(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    accept.split(',').any(|part| part.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/csv")))
+    accept
+        .split(',')
+        .any(|part| part.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/csv")))
 }
 
 pub fn csv_response(csv: String) -> Response {

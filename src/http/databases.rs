@@ -13,7 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    body::{Body, Id, Page, PageParams, Params, check_name, csv_response, wants_csv},
+    body::{Body, Id, Page, PageParams, Params, check_description, check_name, csv_response, default_limit, wants_csv},
     problem::{Code, Problem},
     session::{CanAdminister, CanAsk, CanRead, Session},
 };
@@ -48,7 +48,6 @@ pub fn creating_router() -> OpenApiRouter<App> {
 
 const MAX_NAME: usize = 200;
 const MAX_URL: usize = 4_000;
-const MAX_DESCRIPTION: usize = 2_000;
 const MAX_QUESTION: usize = 10_000;
 /// Rows that a caller may ask for.
 const MAX_ROWS: usize = 10_000;
@@ -136,15 +135,6 @@ async fn check_url(app: &App, url: &SecretString) -> Result<Engine, Problem> {
         let detail = error.to_string();
         Problem::from(error).with_error("/url", detail)
     })
-}
-
-fn check_description(description: Option<&str>) -> Result<(), Problem> {
-    match description {
-        Some(text) if text.chars().count() > MAX_DESCRIPTION || text.contains('\0') => {
-            Err(Problem::invalid("/description", format!("must be at most {MAX_DESCRIPTION} characters of text")))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// List databases
@@ -330,10 +320,6 @@ struct QueryParams {
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: i64,
     cursor: Option<String>,
-}
-
-fn default_limit() -> i64 {
-    20
 }
 
 /// List what was asked, without the rows

@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    body::{Body, Id, Page, PageParams, Params, check_metadata, check_name},
+    body::{Body, Id, Page, PageParams, Params, check_metadata, check_name, default_limit},
     problem::{Code, Problem},
     session::{CanRead, CanWrite, Session},
     upload::{self, UploadDocument},
@@ -61,7 +61,12 @@ pub struct Uploaded {
     responses((status = 200, description = "All documents are in a terminal state", body = Uploaded),
         (status = 202, body = Uploaded),
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-async fn create(session: Session<CanWrite>, Id(id): Id, headers: HeaderMap, request: Request) -> Result<Response, Problem> {
+async fn create(
+    session: Session<CanWrite>,
+    Id(id): Id,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
     let wait = upload::wait(&headers)?;
     session.workspace().await?.knowledge_base(id).await?;
     let batch_id = Uuid::now_v7();
@@ -95,10 +100,6 @@ struct ListParams {
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: i64,
     cursor: Option<String>,
-}
-
-fn default_limit() -> i64 {
-    20
 }
 
 /// List the documents of a knowledge base
@@ -182,7 +183,11 @@ async fn delete(
     let orphan = workspace.purge_document(id).await?;
     workspace.commit().await?;
     if let Some((knowledge_base_id, sha256)) = orphan {
-        session.originals.remove(session.workspace_id(), knowledge_base_id, &sha256).await.map_err(Problem::internal)?;
+        session
+            .originals
+            .remove(session.workspace_id(), knowledge_base_id, &sha256)
+            .await
+            .map_err(Problem::internal)?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -43,7 +43,8 @@ pub async fn replay(State(app): State<App>, request: Request, next: Next) -> Res
         Claim::New => {}
         Claim::Replay(kept) => return Ok(replayed(kept)),
         Claim::Running => {
-            return Err(Problem::new(Code::IdempotencyKeyInUse, "The first request with this key is still running.").retry_after(1));
+            return Err(Problem::new(Code::IdempotencyKeyInUse, "The first request with this key is still running.")
+                .retry_after(1));
         }
         Claim::OtherRequest => {
             return Err(Problem::new(Code::IdempotencyKeyReused, "This key was used for another request."));
@@ -74,7 +75,8 @@ async fn keep(app: &App, workspace_id: uuid::Uuid, key: &str, response: Response
     if parts.status.is_server_error() {
         workspace.forget_request(key).await?;
     } else {
-        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type =
+            parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let kept =
             KeptResponse { status: parts.status.as_u16(), content_type: content_type.to_owned(), body: body.to_vec() };
         workspace.finish_request(key, &kept).await?;

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    body::{Body, Id, Page, PageParams, Params, check_metadata, check_name},
+    body::{Body, Id, Page, PageParams, Params, check_description, check_metadata, check_name},
     problem::Problem,
     session::{CanRead, CanWrite, Session},
 };
@@ -31,7 +31,6 @@ const DEFAULT_CHUNK_SIZE: i32 = 512;
 const DEFAULT_CHUNK_OVERLAP: i32 = 50;
 const MIN_CHUNK_SIZE: i32 = 16;
 const MAX_CHUNK_SIZE: i32 = 8_192;
-const MAX_DESCRIPTION: usize = 2_000;
 const MAX_NAME: usize = 200;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -119,15 +118,6 @@ fn sizes(size: Option<i32>, overlap: Option<i32>, window: usize) -> Result<(i32,
         }
         Some(overlap) => Ok((size, overlap.min(size / 2))),
         None => Ok((size, DEFAULT_CHUNK_OVERLAP.min(size / 4))),
-    }
-}
-
-fn check_description(description: Option<&str>) -> Result<(), Problem> {
-    match description {
-        Some(text) if text.chars().count() > MAX_DESCRIPTION || text.contains('\0') => {
-            Err(Problem::invalid("/description", format!("must be at most {MAX_DESCRIPTION} characters of text")))
-        }
-        _ => Ok(()),
     }
 }
 

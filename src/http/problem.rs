@@ -141,7 +141,8 @@ impl Problem {
 
     /// For what should not happen: `error` goes to the log.
     pub fn internal(error: impl std::fmt::Display) -> Problem {
-        let problem = Problem::new(Code::Internal, "Something went wrong on our side; the log has it under request_id.");
+        let problem =
+            Problem::new(Code::Internal, "Something went wrong on our side; the log has it under request_id.");
         tracing::error!(request_id = problem.request_id, %error, "internal error");
         problem
     }
@@ -197,7 +198,9 @@ impl From<StoreError> for Problem {
             StoreError::Conflict(constraint) if constraint.ends_with("_name") => {
                 Problem::new(Code::NameTaken, "Another one has this name already.").with_error("/name", "is taken")
             }
-            StoreError::Conflict(_) => Problem::new(Code::Conflict, "Another resource is in the way; read it again and retry."),
+            StoreError::Conflict(_) => {
+                Problem::new(Code::Conflict, "Another resource is in the way; read it again and retry.")
+            }
             StoreError::Refused(rule) => Problem::new(Code::InvalidRequest, format!("Refused: {rule}.")),
             StoreError::Unavailable(error) => {
                 tracing::warn!(%error, "the store is not available");
@@ -211,14 +214,18 @@ impl From<StoreError> for Problem {
 impl From<SearchError> for Problem {
     fn from(error: SearchError) -> Problem {
         match error {
-            SearchError::UnknownKnowledgeBase(id) => Problem::new(Code::NotFound, format!("There is no knowledge base {id}.")),
+            SearchError::UnknownKnowledgeBase(id) => {
+                Problem::new(Code::NotFound, format!("There is no knowledge base {id}."))
+            }
             SearchError::Filter(errors) => {
                 let problem = Problem::new(Code::InvalidRequest, "The filter is malformed.");
                 errors.into_iter().fold(problem, |problem, error| problem.with_error(error.pointer, error.detail))
             }
             SearchError::OtherModel { name, made_with } => Problem::new(
                 Code::EmbeddingModelChanged,
-                format!("The knowledge base \"{name}\" was made with the embedding model {made_with}, which this server does not run. Search it with \"mode\": \"text\", or upload its documents to a new knowledge base."),
+                format!(
+                    "The knowledge base \"{name}\" was made with the embedding model {made_with}, which this server does not run. Search it with \"mode\": \"text\", or upload its documents to a new knowledge base."
+                ),
             ),
             SearchError::Model(error) => error.into(),
             SearchError::Store(error) => error.into(),
@@ -236,7 +243,10 @@ impl From<ModelError> for Problem {
             }
             ModelError::GiveUp(_) => {
                 tracing::error!(%error, "a model cannot be used");
-                Problem::new(Code::ModelUnavailable, "The model cannot be used; its settings need mending (almanac doctor).")
+                Problem::new(
+                    Code::ModelUnavailable,
+                    "The model cannot be used; its settings need mending (almanac doctor).",
+                )
             }
         }
     }
@@ -259,7 +269,9 @@ impl From<EngineError> for Problem {
 
 fn engine_code(error: &EngineError) -> Code {
     match error {
-        EngineError::InvalidUrl(_) | EngineError::NotAllowed(_) | EngineError::NotSupported(_) => Code::DatabaseNotAllowed,
+        EngineError::InvalidUrl(_) | EngineError::NotAllowed(_) | EngineError::NotSupported(_) => {
+            Code::DatabaseNotAllowed
+        }
         EngineError::Unreachable(_) | EngineError::Authentication | EngineError::Vanished => Code::DatabaseUnreachable,
         EngineError::Timeout(_) => Code::Timeout,
         EngineError::Rejected { .. } => Code::InvalidRequest,

@@ -79,7 +79,7 @@ struct AnswerBody {
 async fn search(session: Session<CanRead>, Body(body): Body<SearchBody>) -> Result<Json<SearchResponse>, Problem> {
     let rerank = body.rerank.unwrap_or(false);
     let request = SearchRequest {
-        query: check_question("/query", body.query)?,
+        query: check_question("/query", &body.query)?,
         knowledge_base_ids: check_ids(body.knowledge_base_ids)?,
         mode: body.mode.unwrap_or_default(),
         limit: check_limit(body.limit, DEFAULT_RESULTS)?,
@@ -101,7 +101,7 @@ async fn search(session: Session<CanRead>, Body(body): Body<SearchBody>) -> Resu
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 async fn answers(session: Session<CanRead>, Body(body): Body<AnswerBody>) -> Result<Response, Problem> {
     let request = AnswerRequest {
-        question: check_question("/question", body.question)?,
+        question: check_question("/question", &body.question)?,
         knowledge_base_ids: check_ids(body.knowledge_base_ids)?,
         limit: check_limit(body.limit, DEFAULT_PASSAGES)?,
         filter: body.filter,
@@ -160,7 +160,7 @@ impl<W: Future<Output = ()>> futures::Stream for Merged<W> {
     }
 }
 
-fn check_question(pointer: &str, question: String) -> Result<String, Problem> {
+fn check_question(pointer: &str, question: &str) -> Result<String, Problem> {
     if question.trim().is_empty() {
         return Err(Problem::invalid(pointer, "must not be empty"));
     }

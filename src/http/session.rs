@@ -85,12 +85,12 @@ pub async fn authenticate(parts: &mut Parts, app: &App) -> Result<Caller, Proble
     if let Some(caller) = parts.extensions.get::<Caller>() {
         return Ok(caller.clone());
     }
-    let key = bearer(parts).ok_or_else(|| {
-        Problem::new(Code::Unauthorized, "Send your API key as \"Authorization: Bearer <key>\".")
-    })?;
-    let caller = app.store.authenticate(&key).await?.ok_or_else(|| {
-        Problem::new(Code::Unauthorized, "This API key is not known, was revoked or has expired.")
-    })?;
+    let key = bearer(parts)
+        .ok_or_else(|| Problem::new(Code::Unauthorized, "Send your API key as \"Authorization: Bearer <key>\"."))?;
+    let caller =
+        app.store.authenticate(&key).await?.ok_or_else(|| {
+            Problem::new(Code::Unauthorized, "This API key is not known, was revoked or has expired.")
+        })?;
     app.limits.admit(caller.key_id)?;
     parts.extensions.insert(caller.clone());
     Ok(caller)

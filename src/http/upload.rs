@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use axum::{
-    extract::{Multipart, multipart::Field},
+    extract::{
+        Multipart,
+        multipart::{Field, MultipartError},
+    },
     http::HeaderMap,
 };
 use bytes::Bytes;
@@ -90,7 +93,8 @@ pub async fn receive_text(
     form.check()?;
     let mut draft = session.originals.draft().await.map_err(Problem::internal)?;
     draft.write(&Bytes::from(document.content)).await.map_err(Problem::internal)?;
-    let kept = draft.keep(&session.originals, session.workspace_id(), knowledge_base_id).await.map_err(Problem::internal)?;
+    let kept =
+        draft.keep(&session.originals, session.workspace_id(), knowledge_base_id).await.map_err(Problem::internal)?;
     let upload = form.upload(knowledge_base_id, batch_id, kept, None)?;
     register(session, vec![upload]).await?.pop().ok_or_else(|| Problem::internal("an upload vanished"))
 }
@@ -104,7 +108,7 @@ pub async fn receive_files(
 ) -> Result<Vec<Document>, Problem> {
     let mut form = Form::default();
     let mut files: Vec<(Kept, Option<String>, Option<String>)> = Vec::new();
-    while let Some(field) = multipart.next_field().await.map_err(broken_form)? {
+    while let Some(field) = multipart.next_field().await.map_err(|error| broken_form(&error))? {
         match field.name().unwrap_or_default() {
             "file" => {
                 let (name, declared) = (field.file_name().map(str::to_owned), field.content_type().map(str::to_owned));
@@ -115,7 +119,12 @@ pub async fn receive_files(
             "metadata" => form.metadata = Some(parse(small_field(field).await?.as_bytes())?),
             "external_id" => form.external_id = Some(small_field(field).await?),
             "title" => form.title = Some(small_field(field).await?),
-            other => return Err(Problem::invalid(format!("/{other}"), "is no part of this form: file, metadata, external_id, title")),
+            other => {
+                return Err(Problem::invalid(
+                    format!("/{other}"),
+                    "is no part of this form: file, metadata, external_id, title",
+                ));
+            }
         }
         if files.len() > MAX_FILES {
             return Err(Problem::new(Code::TooLarge, format!("Send at most {MAX_FILES} files in one request.")));
@@ -125,7 +134,10 @@ pub async fn receive_files(
         return Err(Problem::invalid("/file", "is missing: send one or more files"));
     }
     if files.len() > 1 && (form.external_id.is_some() || form.title.is_some()) {
-        return Err(Problem::invalid("/external_id", "external_id and title name one file; send the others by themselves"));
+        return Err(Problem::invalid(
+            "/external_id",
+            "external_id and title name one file; send the others by themselves",
+        ));
     }
     form.check()?;
     let mut uploads = Vec::with_capacity(files.len());
@@ -138,7 +150,7 @@ pub async fn receive_files(
 async fn receive_file(session: &Session<CanWrite>, mut field: Field<'_>) -> Result<Draft, Problem> {
     let most = session.config.max_upload_bytes as u64;
     let mut draft = session.originals.draft().await.map_err(Problem::internal)?;
-    while let Some(bytes) = field.chunk().await.map_err(broken_form)? {
+    while let Some(bytes) = field.chunk().await.map_err(|error| broken_form(&error))? {
         draft.write(&bytes).await.map_err(Problem::internal)?;
         if draft.size() > most {
             return Err(too_large(most));
@@ -154,7 +166,7 @@ fn too_large(most: u64) -> Problem {
 async fn small_field(mut field: Field<'_>) -> Result<String, Problem> {
     let name = field.name().unwrap_or_default().to_owned();
     let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(broken_form)? {
+    while let Some(chunk) = field.chunk().await.map_err(|error| broken_form(&error))? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_FIELD {
             return Err(Problem::invalid(format!("/{name}"), format!("is larger than {MAX_FIELD} bytes")));
@@ -163,7 +175,7 @@ async fn small_field(mut field: Field<'_>) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|_| Problem::invalid(format!("/{name}"), "is not UTF-8"))
 }
 
-fn broken_form(error: axum::extract::multipart::MultipartError) -> Problem {
+fn broken_form(error: &MultipartError) -> Problem {
     match error.status() {
         axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
             Problem::new(Code::TooLarge, "The form is larger than this endpoint takes (ALMANAC_MAX_UPLOAD_MB).")
@@ -201,7 +213,8 @@ impl Form {
     ) -> Result<Upload, Problem> {
         let content_type = extract::detect(&kept.head, file_name.as_deref(), self.declared.as_deref())
             .map_err(|unsupported| Problem::new(Code::UnsupportedMediaType, unsupported.to_string()))?;
-        let file_name = file_name.map(|name| name.chars().filter(|c| !c.is_control()).take(MAX_TITLE).collect::<String>());
+        let file_name =
+            file_name.map(|name| name.chars().filter(|c| !c.is_control()).take(MAX_TITLE).collect::<String>());
         let title_given = self.title.is_some();
         let title = self.title.or_else(|| file_name.clone().filter(|name| !name.trim().is_empty()));
         Ok(Upload {

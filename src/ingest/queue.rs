@@ -142,7 +142,12 @@ async fn record(tools: &Tools, worker: Uuid, document: &DocumentRow, error: Inge
         tracing::info!("document taken away");
         return;
     };
-    tracing::warn!(code = failure.code, detail = failure.detail, retryable = failure.retryable, "document not ingested");
+    tracing::warn!(
+        code = failure.code,
+        detail = failure.detail,
+        retryable = failure.retryable,
+        "document not ingested"
+    );
     if let Err(error) = end(tools, worker, document, &failure).await {
         // The lease runs out by itself, and the document is claimed again.
         tracing::error!(%error, "a failure could not be recorded");
@@ -164,7 +169,8 @@ fn delay(attempts: i32) -> Duration {
 }
 
 fn gave_up(document: &DocumentRow) -> IngestError {
-    let last = document.error_detail.as_deref().unwrap_or("each attempt ended without a word, as when a process is killed");
+    let last =
+        document.error_detail.as_deref().unwrap_or("each attempt ended without a word, as when a process is killed");
     IngestError::Failed(Failure {
         code: "gave_up".to_owned(),
         detail: format!("given up after {MAX_ATTEMPTS} attempts: {last}"),

@@ -121,13 +121,11 @@ impl Workspace {
 
     /// Returns how many chunks went.
     async fn delete_contents(&mut self, document_id: Uuid) -> Result<i64, StoreError> {
-        let count = sqlx::query!(
-            r#"select count(*) as "count!" from document_chunks where document_id = $1"#,
-            document_id
-        )
-        .fetch_one(self.connection())
-        .await?
-        .count;
+        let count =
+            sqlx::query!(r#"select count(*) as "count!" from document_chunks where document_id = $1"#, document_id)
+                .fetch_one(self.connection())
+                .await?
+                .count;
         sqlx::query!("delete from document_contents where document_id = $1", document_id)
             .execute(self.connection())
             .await?;
@@ -174,7 +172,8 @@ impl Workspace {
         chunks: &[NewChunk],
     ) -> Result<(), StoreError> {
         let column = |of: fn(&NewChunk) -> usize| chunks.iter().map(|chunk| to_i32(of(chunk))).collect::<Vec<i32>>();
-        let pages: Vec<Option<i32>> = chunks.iter().map(|chunk| chunk.page.and_then(|page| page.try_into().ok())).collect();
+        let pages: Vec<Option<i32>> =
+            chunks.iter().map(|chunk| chunk.page.and_then(|page| page.try_into().ok())).collect();
         let contents: Vec<&str> = chunks.iter().map(|chunk| chunk.content.as_str()).collect();
         // Arrays of arrays must be rectangular in PostgreSQL, so paths travel as JSON.
         let paths: Vec<serde_json::Value> = chunks.iter().map(|chunk| chunk.heading_path.clone().into()).collect();
@@ -264,7 +263,12 @@ impl Workspace {
     }
 
     /// In the order of the text, from `after` on (an index).
-    pub async fn chunks(&mut self, document_id: Uuid, after: Option<i32>, limit: i64) -> Result<Vec<Chunk>, StoreError> {
+    pub async fn chunks(
+        &mut self,
+        document_id: Uuid,
+        after: Option<i32>,
+        limit: i64,
+    ) -> Result<Vec<Chunk>, StoreError> {
         let chunks = sqlx::query_as!(
             Chunk,
             r#"select id, index, content, page, heading_path, start_offset as "start!", end_offset as "end!", token_count

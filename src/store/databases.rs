@@ -112,9 +112,7 @@ impl From<DatabaseRow> for Database {
                 "failed" => DatabaseStatus::Failed,
                 _ => DatabaseStatus::Syncing,
             },
-            error: row
-                .error_code
-                .map(|code| DatabaseError { code, detail: row.error_detail.unwrap_or_default() }),
+            error: row.error_code.map(|code| DatabaseError { code, detail: row.error_detail.unwrap_or_default() }),
             table_count: row.table_count,
             last_synced_at: row.last_synced_at,
             created_at: row.created_at,
@@ -284,14 +282,21 @@ impl Workspace {
     }
 
     /// Lays `notes` over what was said before about a table of this database.
-    pub async fn note_table(&mut self, database: &Database, table: Uuid, notes: &TableNotes) -> Result<Table, StoreError> {
+    pub async fn note_table(
+        &mut self,
+        database: &Database,
+        table: Uuid,
+        notes: &TableNotes,
+    ) -> Result<Table, StoreError> {
         let (Json(found), Json(told)): (Json<Table>, Json<TableNotes>) =
             sqlx::query_as("select found, told from database_tables where database_id = $1 and id = $2 for update")
                 .bind(database.id)
                 .bind(table)
                 .fetch_one(self.connection())
                 .await?;
-        if let Some(unknown) = notes.columns.keys().find(|name| !found.columns.iter().any(|column| column.name == **name)) {
+        if let Some(unknown) =
+            notes.columns.keys().find(|name| !found.columns.iter().any(|column| column.name == **name))
+        {
             return Err(StoreError::Refused(format!("{} has no column {unknown}", found.name)));
         }
         let told = told.merged(notes);

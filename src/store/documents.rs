@@ -178,7 +178,9 @@ impl Workspace {
             Some(external_id) => format!("{}/{external_id}", upload.knowledge_base_id),
             None => format!("{}//{}", upload.knowledge_base_id, hex::encode(&upload.sha256)),
         };
-        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", identity).fetch_one(self.connection()).await?;
+        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", identity)
+            .fetch_one(self.connection())
+            .await?;
         match self.find_same(upload).await? {
             None => Ok((self.insert_document(upload).await?, Registered::New)),
             Some(same) if same.sha256 == upload.sha256 => Ok((same, Registered::Unchanged)),
@@ -313,12 +315,9 @@ impl Workspace {
 
     /// Hides a document from every list and search at once; its rows stay until it is purged.
     pub async fn delete_document(&mut self, id: Uuid) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update documents set deleted_at = now() where id = $1 and deleted_at is null returning id",
-            id
-        )
-        .fetch_one(self.connection())
-        .await?;
+        sqlx::query!("update documents set deleted_at = now() where id = $1 and deleted_at is null returning id", id)
+            .fetch_one(self.connection())
+            .await?;
         self.hide_contents(id, true).await
     }
 

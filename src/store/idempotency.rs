@@ -45,12 +45,10 @@ impl Workspace {
         if inserted.rows_affected() == 1 {
             return Ok(Claim::New);
         }
-        let row = sqlx::query!(
-            "select request_sha256, status, content_type, body from idempotency_keys where key = $1",
-            key
-        )
-        .fetch_one(self.connection())
-        .await?;
+        let row =
+            sqlx::query!("select request_sha256, status, content_type, body from idempotency_keys where key = $1", key)
+                .fetch_one(self.connection())
+                .await?;
         if row.request_sha256 != request_sha256 {
             return Ok(Claim::OtherRequest);
         }

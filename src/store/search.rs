@@ -60,8 +60,14 @@ pub struct FoundChunk {
 
 impl Workspace {
     /// The visible documents that pass `filter`.
-    pub async fn filter_documents(&mut self, knowledge_bases: &[Uuid], filter: &Filter) -> Result<Vec<Uuid>, StoreError> {
-        let mut query = sqlx::QueryBuilder::new("select document_id from document_contents where not hidden and knowledge_base_id = any (");
+    pub async fn filter_documents(
+        &mut self,
+        knowledge_bases: &[Uuid],
+        filter: &Filter,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut query = sqlx::QueryBuilder::new(
+            "select document_id from document_contents where not hidden and knowledge_base_id = any (",
+        );
         query.push_bind(knowledge_bases).push(") and ");
         filter.push_sql(&mut query);
         Ok(query.build_query_scalar().fetch_all(self.connection()).await?)

@@ -62,7 +62,7 @@ impl TestApp {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
         given.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        TestApp::serve(Config::check(given).unwrap(), data_dir).await
+        TestApp::serve(Config::check(&given).unwrap(), data_dir).await
     }
 
     async fn serve(config: Config, data_dir: PathBuf) -> TestApp {

@@ -124,8 +124,13 @@ impl Checker {
             return self.error(pointer, format!("is nested deeper than {MAX_DEPTH}"));
         }
         match filter {
-            Filter::Eq { key, value } | Filter::Ne { key, value } => self.condition(pointer, key, std::slice::from_ref(value)),
-            Filter::Gt { key, value } | Filter::Gte { key, value } | Filter::Lt { key, value } | Filter::Lte { key, value } => {
+            Filter::Eq { key, value } | Filter::Ne { key, value } => {
+                self.condition(pointer, key, std::slice::from_ref(value))
+            }
+            Filter::Gt { key, value }
+            | Filter::Gte { key, value }
+            | Filter::Lt { key, value }
+            | Filter::Lte { key, value } => {
                 self.condition(pointer, key, std::slice::from_ref(value));
                 if !(value.is_number() || value.is_string()) {
                     self.error(&format!("{pointer}/value"), "has an order only as a number or a string".to_owned());
@@ -184,13 +189,17 @@ fn push_joined(sql: &mut Sql, filters: &[Filter], word: &str, when_empty: &str) 
 fn push_comparison(sql: &mut Sql, key: &str, comparison: Comparison, value: &Value) {
     let operator = comparison.operator();
     match Key::of(key) {
-        Key::DocumentId => sql.push(format_args!("document_id {operator} ")).push_bind(uuid(value)),
-        Key::CreatedAt => sql.push(format_args!("document_created_at {operator} ")).push_bind(time(value)),
-        Key::Text(column) => {
-            sql.push(format_args!("{column} collate \"C\" {operator} ")).push_bind(value.as_str().map(str::to_owned))
+        Key::DocumentId => {
+            sql.push(format_args!("document_id {operator} ")).push_bind(uuid(value));
         }
-        Key::Metadata(key) => return push_metadata(sql, key, comparison, value),
-    };
+        Key::CreatedAt => {
+            sql.push(format_args!("document_created_at {operator} ")).push_bind(time(value));
+        }
+        Key::Text(column) => {
+            sql.push(format_args!("{column} collate \"C\" {operator} ")).push_bind(value.as_str().map(str::to_owned));
+        }
+        Key::Metadata(key) => push_metadata(sql, key, comparison, value),
+    }
 }
 
 fn push_metadata(sql: &mut Sql, key: &str, comparison: Comparison, value: &Value) {
@@ -220,8 +229,12 @@ fn push_metadata(sql: &mut Sql, key: &str, comparison: Comparison, value: &Value
 fn push_any(sql: &mut Sql, key: &str, values: &[Value]) {
     let strings = || values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect::<Vec<_>>();
     match Key::of(key) {
-        Key::DocumentId => sql.push("document_id = any (").push_bind(values.iter().filter_map(uuid).collect::<Vec<_>>()),
-        Key::CreatedAt => sql.push("document_created_at = any (").push_bind(values.iter().filter_map(time).collect::<Vec<_>>()),
+        Key::DocumentId => {
+            sql.push("document_id = any (").push_bind(values.iter().filter_map(uuid).collect::<Vec<_>>())
+        }
+        Key::CreatedAt => {
+            sql.push("document_created_at = any (").push_bind(values.iter().filter_map(time).collect::<Vec<_>>())
+        }
         Key::Text(column) => sql.push(format_args!("{column} = any (")).push_bind(strings()),
         Key::Metadata(key) => {
             sql.push("metadata -> ").push_bind(key.to_owned()).push(" = any (").push_bind(values.to_vec())

@@ -47,9 +47,6 @@ mod tests {
             vec![json!("+1"), json!([1, "-2"])],
         ];
         let rows = Rows { columns: columns.to_vec(), row_count: rows.len(), rows, truncated: false };
-        assert_eq!(
-            rows.to_csv(),
-            "a,b\n\"x,\"\"y\"\"\nz\",-1.5\n'=cmd|' /C calc'!A0,\n'+1,\"[1,\"\"-2\"\"]\"\n"
-        );
+        assert_eq!(rows.to_csv(), "a,b\n\"x,\"\"y\"\"\nz\",-1.5\n'=cmd|' /C calc'!A0,\n'+1,\"[1,\"\"-2\"\"]\"\n");
     }
 }
