@@ -85,7 +85,7 @@ call protect('api_keys');
 create function authenticate(sha256 bytea)
     returns table (key_id uuid, workspace_id uuid, scopes text[])
     language sql security definer
-    set search_path = public, pg_catalog
+    set search_path = pg_catalog, public, pg_temp
 as $$
     update api_keys
     set last_used_at = now()

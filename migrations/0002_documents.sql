@@ -22,6 +22,8 @@ create table knowledge_bases (
     constraint fk_knowledge_bases_workspaces_workspace_id
         foreign key (workspace_id) references workspaces (id) on delete cascade,
     constraint uq_knowledge_bases_number unique (number),
+    -- Rows below refer to both, so that none can point into another workspace.
+    constraint uq_knowledge_bases_id_workspace_id unique (id, workspace_id),
     constraint uq_knowledge_bases_workspace_id_name unique (workspace_id, name),
     constraint ck_knowledge_bases_name check (length(name) between 1 and 200),
     constraint ck_knowledge_bases_chunks check (chunk_size > 0 and chunk_overlap >= 0 and chunk_overlap < chunk_size),
@@ -37,7 +39,7 @@ create table batches (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint fk_batches_knowledge_bases_knowledge_base_id
-        foreign key (knowledge_base_id) references knowledge_bases (id) on delete cascade
+        foreign key (knowledge_base_id, workspace_id) references knowledge_bases (id, workspace_id) on delete cascade
 );
 create index idx_batches_knowledge_base_id on batches (knowledge_base_id);
 call protect('batches');
@@ -56,7 +58,9 @@ create table documents (
     content_type text not null,
     size bigint not null,
     sha256 bytea not null,
-    -- Counts uploads under the same external_id; the originals are stored under it.
+    -- The file that holds these bytes; no other version or document has the same one.
+    original uuid not null,
+    -- Counts uploads under the same external_id.
     version integer not null default 1,
     metadata jsonb not null default '{}',
     status text not null default 'uploaded',
@@ -77,7 +81,8 @@ create table documents (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint fk_documents_knowledge_bases_knowledge_base_id
-        foreign key (knowledge_base_id) references knowledge_bases (id) on delete cascade,
+        foreign key (knowledge_base_id, workspace_id) references knowledge_bases (id, workspace_id) on delete cascade,
+    constraint uq_documents_id_workspace_id unique (id, workspace_id),
     constraint fk_documents_batches_batch_id foreign key (batch_id) references batches (id),
     constraint ck_documents_status check (status in ('uploaded', 'processing', 'indexed', 'failed')),
     constraint ck_documents_lease check ((status = 'processing') = (lease_owner is not null and leased_until is not null)),
@@ -111,7 +116,7 @@ create table document_contents (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint fk_document_contents_documents_document_id
-        foreign key (document_id) references documents (id) on delete cascade
+        foreign key (document_id, workspace_id) references documents (id, workspace_id) on delete cascade
 );
 create index idx_document_contents_knowledge_base_id on document_contents (knowledge_base_id);
 create index idx_document_contents_hidden on document_contents (knowledge_base_id) where hidden;
@@ -174,7 +179,7 @@ create table lexeme_stats (
     updated_at timestamptz not null default now(),
     primary key (knowledge_base_id, lexeme),
     constraint fk_lexeme_stats_knowledge_bases_knowledge_base_id
-        foreign key (knowledge_base_id) references knowledge_bases (id) on delete cascade
+        foreign key (knowledge_base_id, workspace_id) references knowledge_bases (id, workspace_id) on delete cascade
 ) with (fillfactor = 80);
 call protect('lexeme_stats');
 
@@ -197,7 +202,7 @@ create function rank_chunks(
         vector_rank integer, text_rank integer
     )
     language plpgsql stable security definer
-    set search_path = public, pg_catalog
+    set search_path = pg_catalog, public, pg_temp
     set plan_cache_mode = force_custom_plan
     set jit = off
 as $$
@@ -263,7 +268,7 @@ $$;
 create function claim_document(worker uuid, lease interval)
     returns setof documents
     language sql security definer
-    set search_path = public, pg_catalog
+    set search_path = pg_catalog, public, pg_temp
 as $$
     update documents
     set status = 'processing',
@@ -287,7 +292,7 @@ $$;
 create function count_documents_by_status()
     returns table (status text, documents bigint, oldest_seconds double precision)
     language sql stable security definer
-    set search_path = public, pg_catalog
+    set search_path = pg_catalog, public, pg_temp
 as $$
     select d.status, count(*), extract(epoch from now() - min(d.created_at))::double precision
     from documents d

@@ -17,6 +17,7 @@ create table databases (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint fk_databases_workspaces_workspace_id foreign key (workspace_id) references workspaces (id) on delete cascade,
+    constraint uq_databases_id_workspace_id unique (id, workspace_id),
     constraint uq_databases_workspace_id_name unique (workspace_id, name),
     constraint ck_databases_name check (length(name) between 1 and 200),
     constraint ck_databases_engine check (engine in ('postgres', 'sqlite')),
@@ -37,7 +38,7 @@ create table database_tables (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint fk_database_tables_databases_database_id
-        foreign key (database_id) references databases (id) on delete cascade,
+        foreign key (database_id, workspace_id) references databases (id, workspace_id) on delete cascade,
     constraint uq_database_tables_name unique (database_id, schema_name, name)
 );
 call protect('database_tables');
@@ -53,15 +54,24 @@ create table sql_queries (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint fk_sql_queries_databases_database_id
-        foreign key (database_id) references databases (id) on delete cascade
+        foreign key (database_id, workspace_id) references databases (id, workspace_id) on delete cascade
 );
 create index idx_sql_queries_database_id_id on sql_queries (database_id, id desc);
 create index idx_sql_queries_workspace_id_id on sql_queries (workspace_id, id desc);
 call protect('sql_queries');
 
+-- Schemas whose reading a crash may have cut off: taken up again when a server starts.
+create function unfinished_syncs()
+    returns table (database_id uuid, workspace_id uuid)
+    language sql stable security definer
+    set search_path = pg_catalog, public, pg_temp
+as $$
+    select d.id, d.workspace_id from databases d where d.status = 'syncing';
+$$;
+
 -- New functions answer to everybody unless told otherwise: only the server may call these.
 revoke execute on function authenticate(bytea), claim_document(uuid, interval), count_documents_by_status(),
-    rank_chunks(uuid[], uuid[], halfvec, tsquery, sparsevec, integer) from public;
+    unfinished_syncs(), rank_chunks(uuid[], uuid[], halfvec, tsquery, sparsevec, integer) from public;
 grant execute on function authenticate(bytea), claim_document(uuid, interval), count_documents_by_status(),
-    rank_chunks(uuid[], uuid[], halfvec, tsquery, sparsevec, integer) to almanac_server;
+    unfinished_syncs(), rank_chunks(uuid[], uuid[], halfvec, tsquery, sparsevec, integer) to almanac_server;
 revoke execute on procedure protect(regclass) from public;

@@ -22,7 +22,7 @@ use retrieve::Question;
 use crate::{
     models::{Embedder, LanguageModel, ModelError},
     store::{
-        Store, StoreError, Workspace,
+        Store, StoreError,
         search::{Filter, FilterError, FoundChunk, RankedChunk},
     },
 };
@@ -141,21 +141,25 @@ pub enum SearchError {
     Store(#[from] StoreError),
 }
 
-/// Ranks the chunks of a workspace for a question.
+/// Ranks the chunks of a workspace for a question. The model is asked before a connection to the store is taken.
 pub async fn search(
-    workspace: &mut Workspace,
+    store: &Store,
+    workspace_id: Uuid,
     embedder: &dyn Embedder,
     request: &SearchRequest,
 ) -> Result<SearchResponse, SearchError> {
     let began = Instant::now();
-    let scope = retrieve::scope(workspace, embedder, request).await?;
     let mut degraded = Vec::new();
-    let question = Question::understand(workspace, embedder, request, &scope, &mut degraded).await?;
-    let candidates = retrieve::rank(workspace, &scope, &question).await?;
+    let vector = retrieve::embed(embedder, request, &mut degraded).await?;
+    let mut workspace = store.workspace(workspace_id).await?;
+    let scope = retrieve::scope(&mut workspace, embedder, request, &mut degraded).await?;
+    let question = Question::understand(&mut workspace, vector, request, &scope).await?;
+    let candidates = retrieve::rank(&mut workspace, &scope, &question).await?;
     let mut fused = fuse::fuse(candidates, question.weight(&scope));
     fused.retain(|ranked| request.min_score.is_none_or(|least| ranked.score >= least));
     fused.truncate(request.limit);
     let found = workspace.found_chunks(&fused.iter().map(|ranked| ranked.chunk.chunk_id).collect::<Vec<_>>()).await?;
+    workspace.commit().await?;
     let results = results(fused, found, request.explain.then_some(&question));
     metrics::histogram!("almanac_search_seconds").record(began.elapsed().as_secs_f64());
     Ok(SearchResponse { results, mode: request.mode, took_ms: milliseconds(began), degraded })
@@ -186,32 +190,34 @@ pub async fn answer(
     let began = Instant::now();
     let (passages, mut degraded) = passages(tools, workspace_id, request).await?;
     watch(Progress::Retrieved(passages.clone()));
-    let extract = extractive::best_sentences(&*tools.embedder, &request.question, &passages).await?;
+    let extract = extractive::best_sentences(&*tools.embedder, &request.question, &passages, &mut degraded).await;
     if !extract.is_relevant() {
         return Ok(Answer::nothing(began, degraded));
     }
     let written = match &tools.language_model {
         Some(model) => generate::write(&**model, &request.question, &passages, watch).await,
-        None => Err(None),
+        None => Err(generate::NotWritten::Nothing(None)),
     };
-    let (written, mode, model) = match written {
-        Ok(written) => {
-            (written, AnswerMode::Generated, tools.language_model.as_ref().map(|model| model.name().to_owned()))
-        }
-        Err(reason) => {
+    let (written, mode) = match written {
+        Ok(written) => (written, AnswerMode::Generated),
+        // Half an answer is out already: another one behind it would be neither.
+        Err(generate::NotWritten::Half(error)) => return Err(SearchError::Model(error)),
+        Err(generate::NotWritten::Nothing(reason)) => {
             degraded.extend(reason.map(|error: ModelError| format!("language_model: {error}")));
             let written = extract.write();
             watch(Progress::Delta(written.text.clone()));
-            (written, AnswerMode::Extractive, None)
+            (written, AnswerMode::Extractive)
         }
     };
+    let model = tools.language_model.as_ref().filter(|_| mode == AnswerMode::Generated);
+    let model = model.map(|model| model.name().to_owned());
     let explanation = written.explanation();
     let answer = (!written.text.is_empty()).then_some(written.text);
     let took_ms = milliseconds(began);
     Ok(Answer { answer, explanation, citations: written.citations, mode, model, took_ms, degraded })
 }
 
-/// The passages an answer may rely on. The transaction ends before any model is asked.
+/// The passages an answer may rely on.
 async fn passages(
     tools: &Tools,
     workspace_id: Uuid,
@@ -226,9 +232,7 @@ async fn passages(
         min_score: None,
         explain: true,
     };
-    let mut workspace = tools.store.workspace(workspace_id).await?;
-    let found = search(&mut workspace, &*tools.embedder, &search_request).await?;
-    workspace.commit().await?;
+    let found = search(&tools.store, workspace_id, &*tools.embedder, &search_request).await?;
     Ok((found.results, found.degraded))
 }
 

@@ -63,6 +63,8 @@ pub struct Parts {
 /// What a new installation tells its owner, once.
 pub struct FirstKey(pub SecretString);
 
+/// How long connections may take to close on shutdown.
+const CLOSING: std::time::Duration = std::time::Duration::from_secs(5);
 /// Name of the embedded server's one database.
 const DATABASE: &str = "almanac";
 const SERVER_ROLE: &str = "almanac_server";
@@ -94,7 +96,11 @@ impl App {
             postgres: tokio::sync::Mutex::new(postgres),
             config,
         };
-        Ok((App(Arc::new(parts)), first_key))
+        let app = App(Arc::new(parts));
+        for (database, workspace) in app.store.unfinished_syncs().await? {
+            app.databases.sync_later(&app, workspace, database);
+        }
+        Ok((app, first_key))
     }
 
     /// What answers are written with.
@@ -122,7 +128,10 @@ impl App {
     pub async fn shut_down(&self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.databases.close().await;
-        self.store.close().await;
+        // A connection that something still holds is cut by the end of the process.
+        if tokio::time::timeout(CLOSING, self.store.close()).await.is_err() {
+            tracing::warn!("connections to the store were still in use");
+        }
         if let Some(postgres) = self.postgres.lock().await.take() {
             tokio::task::spawn_blocking(|| postgres.stop()).await??;
         }
@@ -138,12 +147,20 @@ impl Deref for App {
     }
 }
 
-/// Others may pass through to the embedded PostgreSQL, which runs as a user of its own, and see nothing else.
+/// In a folder that we make, others may pass through to the embedded PostgreSQL, which runs as a user of its own, and see
+/// nothing else. A folder that was there keeps the rights somebody gave it.
 fn prepare_data_dir(dir: &Path) -> anyhow::Result<()> {
     let prepare = || {
-        fs::create_dir_all(dir)?;
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o711))?;
-        fs::create_dir_all(dir.join("databases"))
+        if !dir.exists() {
+            fs::create_dir_all(dir)?;
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o711))?;
+        }
+        let databases = dir.join("databases");
+        if !databases.exists() {
+            fs::create_dir(&databases)?;
+            fs::set_permissions(databases, fs::Permissions::from_mode(0o700))?;
+        }
+        Ok::<(), io::Error>(())
     };
     prepare().with_context(|| format!("the data folder {} cannot be used", dir.display()))
 }
@@ -184,10 +201,14 @@ async fn bootstrap(config: &Config, store: &Store) -> anyhow::Result<Option<Firs
         return Ok(None);
     }
     let key = generate_key().map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
+    // The file comes first: a key that is in the store and nowhere else would lock everybody out.
+    let (file, fresh) = (config.data_dir.join(ADMIN_KEY_FILE), config.data_dir.join("admin.key.fresh"));
+    write_private(&fresh, key.expose_secret())?;
     if !store.bootstrap(&key).await? {
+        fs::remove_file(&fresh)?;
         return Ok(None);
     }
-    write_private(&config.data_dir.join(ADMIN_KEY_FILE), key.expose_secret())?;
+    fs::rename(&fresh, &file)?;
     Ok(Some(FirstKey(key)))
 }
 

@@ -100,7 +100,7 @@ impl Verb {
             Verb::Sql(arguments) => client::block_on(sql::run(arguments)),
             Verb::Database(arguments) => client::block_on(database::run(arguments)),
             Verb::Key(arguments) => client::block_on(key::run(arguments)),
-            Verb::Config(settings) => print_config(&settings.load()?),
+            Verb::Config(settings) => Ok(print_config(&settings.load()?)),
             Verb::Doctor(settings) => doctor::run(&settings.load()?),
             Verb::Postgres(settings) => {
                 let config = settings.load()?;
@@ -126,12 +126,9 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_lowercase(), value.to_owned()))
 }
 
-fn print_config(config: &Config) -> anyhow::Result<ExitCode> {
-    let rows = config
-        .describe()
-        .into_iter()
-        .map(|(setting, value)| vec![setting.name.to_owned(), value, setting.purpose.to_owned()])
-        .collect::<Vec<_>>();
-    table::print(&["setting", "value", "purpose"], &rows);
-    Ok(ExitCode::SUCCESS)
+fn print_config(config: &Config) -> ExitCode {
+    for (setting, value) in config.describe() {
+        table::line(&format!("{:<22} {value:<24} {}", setting.name, setting.purpose));
+    }
+    ExitCode::SUCCESS
 }

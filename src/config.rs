@@ -83,7 +83,7 @@ pub struct Config {
     pub admin_key: Option<SecretString>,
     pub secret_key: Option<SecretString>,
     pub sqlite_dirs: Vec<PathBuf>,
-    /// As written; parsed by [`crate::text_to_sql::engine::Access`], which owns the rules.
+    /// As written; whoever connects to databases owns the rules.
     pub database_hosts: Vec<String>,
     pub llm: Option<RemoteModel>,
     pub embedding: Option<RemoteEmbedding>,

@@ -62,7 +62,8 @@ pub async fn ingest(tools: &Tools, document: &DocumentRow, lease: &Lease) -> Res
 
 async fn knowledge_base(tools: &Tools, document: &DocumentRow) -> Result<KnowledgeBase, IngestError> {
     let mut workspace = tools.store.workspace(document.workspace_id).await?;
-    let knowledge_base = workspace.knowledge_base(document.knowledge_base_id).await?;
+    let searched = workspace.searched_knowledge_bases(Some(&[document.knowledge_base_id]), 1).await?.pop();
+    let Some(knowledge_base) = searched else { return Err(IngestError::Lost) };
     if knowledge_base.embedding_model != tools.embedder.name() {
         let detail = format!(
             "the knowledge base was made with the embedding model {}, and the server now runs {}",
@@ -79,7 +80,7 @@ async fn knowledge_base(tools: &Tools, document: &DocumentRow) -> Result<Knowled
 }
 
 async fn extract(tools: &Tools, document: &DocumentRow) -> Result<Extracted, IngestError> {
-    let original = tools.originals.path(document.workspace_id, document.knowledge_base_id, &document.sha256);
+    let original = tools.originals.path(document.workspace_id, document.knowledge_base_id, document.original);
     let content_type = ContentType::ALL
         .into_iter()
         .find(|content_type| content_type.as_str() == document.content_type)

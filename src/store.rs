@@ -136,7 +136,7 @@ async fn migrate(options: &PgConnectOptions, server_logs_in: bool) -> Result<(),
     let allow = if server_logs_in { "alter role almanac_server login" } else { "grant almanac_server to current_user" };
     // Roles belong to the cluster: two servers that start at once may touch the same row, and one of them may lose.
     if let Err(error) = owner.execute(allow).await {
-        tracing::debug!(%error, "another server is setting up the same role");
+        tracing::warn!(%error, "the role almanac_server could not be set up; another server may be doing it");
     }
     Ok(owner.close().await?)
 }
@@ -162,6 +162,8 @@ impl From<sqlx::Error> for StoreError {
                 Some("23505" | "23503") => {
                     StoreError::Conflict(refusal.constraint().unwrap_or("a constraint").to_owned())
                 }
+                // 22: a value that PostgreSQL cannot keep, such as a NUL or a year out of range.
+                Some(code) if code.starts_with("22") => StoreError::Refused(refusal.message().to_owned()),
                 Some("23514") => StoreError::Refused(refusal.constraint().unwrap_or("a check").to_owned()),
                 // 08: connection, 53: out of resources, 57: shutting down or cancelled, 40: serialisation and deadlock.
                 Some(code) if ["08", "53", "57", "40"].contains(&&code[..2]) => StoreError::Unavailable(error),

@@ -26,6 +26,14 @@ pub fn metrics() -> PrometheusHandle {
     HANDLE.get_or_init(install_metrics).clone()
 }
 
+/// Keeps what has been measured small between two looks at it; runs until it is aborted.
+pub async fn upkeep(metrics: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        metrics.run_upkeep();
+    }
+}
+
 fn install_metrics() -> PrometheusHandle {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), DURATION_BUCKETS)

@@ -119,8 +119,8 @@ pub struct Ask {
 const MAX_REPAIRS: u32 = 2;
 /// Choices offered when no draft is sure enough.
 const MAX_CHOICES: usize = 3;
-/// A model does not say how sure it is: a draft that the guard accepts is worth this much.
-const MODEL_CONFIDENCE: f32 = 0.75;
+/// All drafts together may take as long as one statement: there are at most ten.
+const COMPARED_SHARE: u32 = 10;
 /// Drafts are compared by this many rows.
 const COMPARED_ROWS: usize = 100;
 
@@ -133,7 +133,7 @@ pub async fn ask(target: &Target, language_model: Option<&dyn LanguageModel>, as
     let Some(best) = drafted.first() else { return query };
     query.take(best);
     if best.draft.confidence < ask.min_confidence {
-        query.choices = choices(target, &drafted).await;
+        query.choices = if ask.execute { choices(target, &drafted).await } else { untried_choices(&drafted) };
         return query;
     }
     if ask.execute {
@@ -218,8 +218,7 @@ async fn draft_by_model(
             Generated::Drafts(drafts) => drafts,
         };
         let refused = drafts.first().map(|draft| draft.sql.clone()).unwrap_or_default();
-        let sure = drafts.into_iter().map(|draft| Draft { confidence: MODEL_CONFIDENCE, ..draft }).collect();
-        let proven = prove(target, sure, Generator::Model, query);
+        let proven = prove(target, drafts, Generator::Model, query);
         if !proven.is_empty() || query.attempts > MAX_REPAIRS {
             return Ok(proven);
         }
@@ -250,7 +249,7 @@ fn prove(target: &Target, drafts: Vec<Draft>, generator: Generator, query: &mut 
 
 /// Up to three drafts whose results differ. A draft that cannot be run is no choice.
 async fn choices(target: &Target, drafted: &[Proven]) -> Vec<Choice> {
-    let caps = Caps { rows: COMPARED_ROWS, ..target.caps };
+    let caps = Caps { rows: COMPARED_ROWS, deadline: target.caps.deadline / COMPARED_SHARE, ..target.caps };
     let mut seen: Vec<Rows> = Vec::new();
     let mut choices = Vec::new();
     for candidate in drafted {
@@ -259,16 +258,27 @@ async fn choices(target: &Target, drafted: &[Proven]) -> Vec<Choice> {
             continue;
         }
         seen.push(rows);
-        choices.push(Choice {
-            sql: candidate.proven.text().to_owned(),
-            explanation: candidate.draft.explanation.clone(),
-            confidence: candidate.draft.confidence,
-        });
+        choices.push(candidate.choice());
         if choices.len() == MAX_CHOICES {
             break;
         }
     }
     choices
+}
+
+/// Where nothing may run: the best drafts, which may give the same result.
+fn untried_choices(drafted: &[Proven]) -> Vec<Choice> {
+    drafted.iter().take(MAX_CHOICES).map(Proven::choice).collect()
+}
+
+impl Proven {
+    fn choice(&self) -> Choice {
+        Choice {
+            sql: self.proven.text().to_owned(),
+            explanation: self.draft.explanation.clone(),
+            confidence: self.draft.confidence,
+        }
+    }
 }
 
 impl Query {

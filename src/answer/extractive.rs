@@ -36,27 +36,44 @@ struct Candidate<'a> {
     score: f32,
 }
 
-/// Compares the sentences of the first passages with the question, by meaning and by words.
+/// Compares the sentences of the first passages with the question, by meaning and by words; by words alone when the
+/// model is down.
 pub async fn best_sentences<'a>(
     embedder: &dyn Embedder,
     question: &str,
     passages: &'a [SearchResult],
-) -> Result<Extract<'a>, ModelError> {
+    degraded: &mut Vec<String>,
+) -> Extract<'a> {
     let mut candidates = candidates(passages);
+    let meanings = match meanings(embedder, question, &candidates).await {
+        Ok(meanings) => Some(meanings),
+        Err(error) => {
+            degraded.push(format!("sentences were compared by words alone: {error}"));
+            None
+        }
+    };
+    let words = lexemes::lexemes(question, Language::default());
+    for (index, candidate) in candidates.iter_mut().enumerate() {
+        let shared = share_of_words(&words, &candidate.result.content[candidate.part.clone()]);
+        candidate.score = meanings.as_ref().map_or(shared, |meanings| 0.7 * meanings[index] + 0.3 * shared);
+    }
+    candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
+    Extract { sentences: candidates }
+}
+
+/// The cosine of each sentence with the question.
+async fn meanings(
+    embedder: &dyn Embedder,
+    question: &str,
+    candidates: &[Candidate<'_>],
+) -> Result<Vec<f32>, ModelError> {
     if candidates.is_empty() {
-        return Ok(Extract { sentences: candidates });
+        return Ok(Vec::new());
     }
     let asked = embedder.embed_query(question).await?;
     let texts = candidates.iter().map(|candidate| passage(embedder, candidate)).collect();
     let vectors = embedder.embed_documents(texts).await?;
-    let words = lexemes::lexemes(question, Language::default());
-    for (candidate, vector) in candidates.iter_mut().zip(vectors) {
-        let meaning: f32 = asked.iter().zip(&vector).map(|(a, b)| a * b).sum();
-        candidate.score =
-            0.7 * meaning + 0.3 * share_of_words(&words, &candidate.result.content[candidate.part.clone()]);
-    }
-    candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
-    Ok(Extract { sentences: candidates })
+    Ok(vectors.iter().map(|vector| asked.iter().zip(vector).map(|(a, b)| a * b).sum()).collect())
 }
 
 impl Extract<'_> {

@@ -22,7 +22,7 @@ const PER_LEG: i32 = 100;
 /// no quality (measured at 62,000 chunks).
 const ENOUGH_POSTINGS: i64 = 1_000;
 /// No workspace searches more knowledge bases in one request.
-const MAX_KNOWLEDGE_BASES: i64 = 1_000;
+const MAX_SEARCHED: i64 = 1_000;
 
 /// What a request searches.
 #[derive(Debug)]
@@ -43,16 +43,42 @@ pub struct Question {
     text: Option<TextRanking>,
 }
 
-/// The knowledge bases, which must exist and share the embedding model, and the documents that pass the filter.
+/// The question's vector. A model that is down costs hybrid search its vector leg, and no more.
+pub async fn embed(
+    embedder: &dyn Embedder,
+    request: &SearchRequest,
+    degraded: &mut Vec<String>,
+) -> Result<Option<HalfVector>, SearchError> {
+    let vector = match request.mode {
+        SearchMode::Text => None,
+        SearchMode::Vector => Some(embedder.embed_query(&request.query).await?),
+        SearchMode::Hybrid => match embedder.embed_query(&request.query).await {
+            Ok(vector) => Some(vector),
+            Err(error) => {
+                degraded.push(format!("vector: {error}"));
+                None
+            }
+        },
+    };
+    Ok(vector.map(|vector| HalfVector::from_f32_slice(&vector)))
+}
+
+/// The knowledge bases, and the documents that pass the filter. Those that were asked for by name must exist and share
+/// the embedding model; of all there are, those of another model are left out.
 pub async fn scope(
     workspace: &mut Workspace,
     embedder: &dyn Embedder,
     request: &SearchRequest,
+    degraded: &mut Vec<String>,
 ) -> Result<Scope, SearchError> {
-    let knowledge_bases = knowledge_bases(workspace, &request.knowledge_base_ids).await?;
-    let other = knowledge_bases.iter().find(|base| base.embedding_model != embedder.name());
-    if let Some(base) = other.filter(|_| request.mode != SearchMode::Text) {
-        return Err(SearchError::OtherModel { name: base.name.clone(), made_with: base.embedding_model.clone() });
+    let mut knowledge_bases = knowledge_bases(workspace, &request.knowledge_base_ids).await?;
+    let other = |base: &KnowledgeBase| request.mode != SearchMode::Text && base.embedding_model != embedder.name();
+    if let Some(base) = knowledge_bases.iter().find(|base| other(base)) {
+        if !request.knowledge_base_ids.is_empty() {
+            return Err(SearchError::OtherModel { name: base.name.clone(), made_with: base.embedding_model.clone() });
+        }
+        degraded.push(format!("knowledge bases of another embedding model were left out, such as {}", base.name));
+        knowledge_bases.retain(|base| !other(base));
     }
     let documents = match &request.filter {
         None => None,
@@ -66,47 +92,28 @@ pub async fn scope(
 }
 
 async fn knowledge_bases(workspace: &mut Workspace, ids: &[Uuid]) -> Result<Vec<KnowledgeBase>, SearchError> {
-    if ids.is_empty() {
-        return Ok(workspace.knowledge_bases(None, MAX_KNOWLEDGE_BASES).await?);
+    let asked = (!ids.is_empty()).then_some(ids);
+    let found = workspace.searched_knowledge_bases(asked, MAX_SEARCHED).await?;
+    match ids.iter().find(|id| !found.iter().any(|base| base.id == **id)) {
+        Some(unknown) => Err(SearchError::UnknownKnowledgeBase(*unknown)),
+        None => Ok(found),
     }
-    let mut found = Vec::with_capacity(ids.len());
-    for id in ids {
-        found.push(workspace.knowledge_base(*id).await.map_err(|error| match error {
-            StoreError::NotFound => SearchError::UnknownKnowledgeBase(*id),
-            other => SearchError::Store(other),
-        })?);
-    }
-    Ok(found)
 }
 
 impl Question {
-    /// Embeds and tokenises a question. A model that is down costs hybrid search its vector leg, and no more.
+    /// What the question means to each leg.
     pub async fn understand(
         workspace: &mut Workspace,
-        embedder: &dyn Embedder,
+        vector: Option<HalfVector>,
         request: &SearchRequest,
         scope: &Scope,
-        degraded: &mut Vec<String>,
     ) -> Result<Question, SearchError> {
-        let vector = match request.mode {
-            SearchMode::Text => None,
-            _ if scope.knowledge_bases.is_empty() => None,
-            SearchMode::Vector => Some(embedder.embed_query(&request.query).await?),
-            SearchMode::Hybrid => match embedder.embed_query(&request.query).await {
-                Ok(vector) => Some(vector),
-                Err(error) => {
-                    degraded.push(format!("vector: {error}"));
-                    None
-                }
-            },
-        };
         let language = scope.language();
         let lexemes = lexemes::lexemes(&request.query, language);
         let text = match request.mode {
             SearchMode::Vector => None,
             SearchMode::Hybrid | SearchMode::Text => text_ranking(workspace, scope, &lexemes).await?,
         };
-        let vector = vector.map(|vector| HalfVector::from_f32_slice(&vector));
         Ok(Question { mode: request.mode, language, vector, lexemes, text })
     }
 
@@ -150,7 +157,8 @@ pub async fn rank(
     scope: &Scope,
     question: &Question,
 ) -> Result<Vec<RankedChunk>, StoreError> {
-    if question.vector.is_none() && question.text.is_none() || scope.documents.as_ref().is_some_and(Vec::is_empty) {
+    let unasked = question.vector.is_none() && question.text.is_none() || scope.knowledge_bases.is_empty();
+    if unasked || scope.documents.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Vec::new());
     }
     let numbered: Vec<(Uuid, i32)> = scope.knowledge_bases.iter().map(|base| (base.id, base.number)).collect();

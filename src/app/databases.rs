@@ -21,7 +21,8 @@ const QUICK: Duration = Duration::from_secs(3);
 /// The open databases. Engines close their connections by themselves when idle.
 pub struct Databases {
     access: Access,
-    engines: Mutex<HashMap<Uuid, Arc<dyn SqlEngine>>>,
+    /// With the sealed URL that each was connected by: another URL means another engine.
+    engines: Mutex<HashMap<Uuid, (Vec<u8>, Arc<dyn SqlEngine>)>>,
 }
 
 impl Databases {
@@ -46,7 +47,9 @@ impl Databases {
 
     /// The engine of database `id`, connected if it is not yet.
     pub async fn engine(&self, app: &App, id: Uuid, sealed: &Sealed) -> Result<Arc<dyn SqlEngine>, EngineError> {
-        if let Some(engine) = self.engines.lock().await.get(&id) {
+        if let Some((url, engine)) = self.engines.lock().await.get(&id)
+            && *url == sealed.bytes
+        {
             return Ok(Arc::clone(engine));
         }
         let url = app.sealer.open(id, sealed).map_err(|error| {
@@ -54,21 +57,22 @@ impl Databases {
             EngineError::InvalidUrl("the stored connection string cannot be opened: set the url again".to_owned())
         })?;
         let engine = engine::connect(&url, &self.access).await?;
-        // Two requests may connect at once: the first one in wins, the other connection closes by itself.
-        Ok(Arc::clone(self.engines.lock().await.entry(id).or_insert(engine)))
+        // Two requests may connect at once: the last one stays, and the other's connections close when they are idle.
+        self.engines.lock().await.insert(id, (sealed.bytes.clone(), Arc::clone(&engine)));
+        Ok(engine)
     }
 
     /// Drops the connections of database `id`.
     pub async fn forget(&self, id: Uuid) {
-        let engine = self.engines.lock().await.remove(&id);
-        if let Some(engine) = engine {
+        let known = self.engines.lock().await.remove(&id);
+        if let Some((_, engine)) = known {
             engine.close().await;
         }
     }
 
     pub async fn close(&self) {
         let engines = std::mem::take(&mut *self.engines.lock().await);
-        for engine in engines.into_values() {
+        for (_, engine) in engines.into_values() {
             engine.close().await;
         }
     }
@@ -99,12 +103,12 @@ async fn sync(app: &App, workspace_id: Uuid, id: Uuid) -> Result<(), StoreError>
     };
     let mut workspace = app.store.workspace(workspace_id).await?;
     match found {
-        Ok(schema) => workspace.finish_sync(id, &schema).await?,
+        Ok(schema) => workspace.finish_sync(id, &sealed, &schema).await?,
         Err(error) => {
             tracing::warn!(database = %id, %error, "a schema could not be read");
             app.databases.forget(id).await;
             let error = DatabaseError { code: error.code().to_owned(), detail: error.to_string() };
-            workspace.fail_sync(id, &error).await?;
+            workspace.fail_sync(id, &sealed, &error).await?;
         }
     }
     workspace.commit().await

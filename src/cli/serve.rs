@@ -47,15 +47,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             axum::serve(listener, http::router(&app)).with_graceful_shutdown(async move { stop.cancelled().await });
         tokio::spawn(server.into_future())
     };
+    let upkeep = tokio::spawn(telemetry::upkeep(app.metrics.clone()));
     stopped.await;
     tracing::info!("stopping: requests and documents in hand may finish");
     app.stop.cancel();
-    let finished = async { tokio::join!(requests, workers) };
-    if tokio::time::timeout(patience, finished).await.is_err() {
-        tracing::warn!(
-            seconds = patience.as_secs(),
-            "what still ran was cut off; documents in hand are taken up again"
-        );
+    upkeep.abort();
+    let (end_requests, end_workers) = (requests.abort_handle(), workers.abort_handle());
+    if tokio::time::timeout(patience, async { tokio::join!(requests, workers) }).await.is_err() {
+        tracing::warn!(seconds = patience.as_secs(), "what still ran is cut off; documents in hand are taken up again");
+        end_requests.abort();
+        end_workers.abort();
     }
     // Another server may serve this folder by now only if ours has let go of it, so the file is still ours.
     let _ = fs::remove_file(address_file);

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     body::Id,
-    problem::Problem,
+    problem::{Problem, REQUEST_ID},
     session::{CanRead, Session},
 };
 use crate::{app::App, store::batches::Batch};
@@ -28,7 +28,8 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Read a batch
 #[utoipa::path(get, path = "/v1/batches/{id}", tag = "documents", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Batch), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Batch), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn get(session: Session<CanRead>, Id(id): Id) -> Result<Json<Batch>, Problem> {
     Ok(Json(session.workspace().await?.batch(id).await?))
 }
@@ -36,15 +37,17 @@ async fn get(session: Session<CanRead>, Id(id): Id) -> Result<Json<Batch>, Probl
 /// Watch a batch: `progress` whenever a count changes, then `done` (or `error`, a problem)
 #[utoipa::path(get, path = "/v1/batches/{id}/events", tag = "documents", params(("id" = Uuid, Path)),
     responses((status = 200, body = String, content_type = "text/event-stream"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn events(
     session: Session<CanRead>,
     Id(id): Id,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     session.workspace().await?.batch(id).await?;
-    let watch = Watch { session, id, last: None, ended: false };
+    let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
+    let watch = Watch { session, id, request_id, last: None, ended: false };
     let stream = futures::stream::unfold(watch, |mut watch| async move {
-        let event = watch.next().await?;
+        let event = REQUEST_ID.scope(watch.request_id.clone(), watch.next()).await?;
         Some((Ok(event), watch))
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
@@ -53,13 +56,15 @@ async fn events(
 struct Watch {
     session: Session<CanRead>,
     id: Uuid,
+    request_id: String,
     last: Option<Batch>,
     ended: bool,
 }
 
 impl Watch {
     async fn next(&mut self) -> Option<Event> {
-        if self.ended {
+        // A server that is stopping ends its streams: their clients ask again.
+        if self.ended || self.session.stop.is_cancelled() {
             return None;
         }
         if self.last.as_ref().is_some_and(|batch| batch.done) {
@@ -72,6 +77,7 @@ impl Watch {
                     self.last = Some(batch);
                     return Some(event("progress", &self.last));
                 }
+                Ok(_) if self.session.stop.is_cancelled() => return None,
                 Ok(_) => tokio::time::sleep(LOOK).await,
                 Err(problem) => {
                     self.ended = true;

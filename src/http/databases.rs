@@ -2,12 +2,13 @@
 
 use axum::{
     Json,
-    extract::Path,
+    extract::{Path, rejection::PathRejection},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -108,7 +109,8 @@ struct ExecuteBody {
 
 /// Connect a database; its schema is read in the background
 #[utoipa::path(post, path = "/v1/databases", tag = "databases", request_body = CreateDatabase,
-    responses((status = 201, body = Database), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 201, body = Database), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn create(
     session: Session<CanAdminister>,
     Body(body): Body<CreateDatabase>,
@@ -139,7 +141,8 @@ async fn check_url(app: &App, url: &SecretString) -> Result<Engine, Problem> {
 
 /// List databases
 #[utoipa::path(get, path = "/v1/databases", tag = "databases", params(PageParams),
-    responses((status = 200, body = Page<Database>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<Database>), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn list(session: Session<CanRead>, Params(page): Params<PageParams>) -> Result<Json<Page<Database>>, Problem> {
     let rows = session.workspace().await?.databases(page.after()?, page.rows()?).await?;
     Ok(page.page(rows, |row| row.id.to_string()))
@@ -147,14 +150,16 @@ async fn list(session: Session<CanRead>, Params(page): Params<PageParams>) -> Re
 
 /// Read a database's state
 #[utoipa::path(get, path = "/v1/databases/{id}", tag = "databases", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Database), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Database), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn get(session: Session<CanRead>, Id(id): Id) -> Result<Json<Database>, Problem> {
     Ok(Json(session.workspace().await?.database(id).await?))
 }
 
 /// Change a database; a new URL is synced
 #[utoipa::path(patch, path = "/v1/databases/{id}", tag = "databases", params(("id" = Uuid, Path)), request_body = ChangeDatabase,
-    responses((status = 200, body = Database), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Database), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn change(
     session: Session<CanAdminister>,
     Id(id): Id,
@@ -188,7 +193,8 @@ async fn change(
 
 /// Disconnect a database and forget everything about it
 #[utoipa::path(delete, path = "/v1/databases/{id}", tag = "databases", params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn delete(session: Session<CanAdminister>, Id(id): Id) -> Result<StatusCode, Problem> {
     let mut workspace = session.workspace().await?;
     workspace.delete_database(id).await?;
@@ -199,7 +205,8 @@ async fn delete(session: Session<CanAdminister>, Id(id): Id) -> Result<StatusCod
 
 /// Read the database's schema again, in the background
 #[utoipa::path(post, path = "/v1/databases/{id}/sync", tag = "databases", params(("id" = Uuid, Path)),
-    responses((status = 202, body = Database), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 202, body = Database), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn sync(session: Session<CanAdminister>, Id(id): Id) -> Result<(StatusCode, Json<Database>), Problem> {
     let mut workspace = session.workspace().await?;
     let database = workspace.start_sync(id).await?;
@@ -210,7 +217,8 @@ async fn sync(session: Session<CanAdminister>, Id(id): Id) -> Result<(StatusCode
 
 /// The schema as it was found, with what people said about it
 #[utoipa::path(get, path = "/v1/databases/{id}/schema", tag = "databases", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Schema), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Schema), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn schema(session: Session<CanRead>, Id(id): Id) -> Result<Json<Schema>, Problem> {
     let mut workspace = session.workspace().await?;
     let database = workspace.database(id).await?;
@@ -220,13 +228,15 @@ async fn schema(session: Session<CanRead>, Id(id): Id) -> Result<Json<Schema>, P
 /// Say what the catalog does not: descriptions, synonyms, what is hidden or masked
 #[utoipa::path(patch, path = "/v1/databases/{id}/tables/{table_id}", tag = "databases",
     params(("id" = Uuid, Path), ("table_id" = Uuid, Path)), request_body = TableNotes,
-    responses((status = 200, body = Table), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Table), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn note_table(
     session: Session<CanAdminister>,
-    Path((id, table_id)): Path<(String, String)>,
+    path: Result<Path<(Uuid, Uuid)>, PathRejection>,
     Body(notes): Body<TableNotes>,
 ) -> Result<Json<Table>, Problem> {
-    let (Ok(id), Ok(table_id)) = (id.parse(), table_id.parse()) else { return Err(Problem::not_found("table")) };
+    let Path((id, table_id)) = path.map_err(|_| Problem::not_found("table"))?;
+    check_notes(&notes)?;
     let mut workspace = session.workspace().await?;
     let database = workspace.database(id).await?;
     let table = workspace.note_table(&database, table_id, &notes).await?;
@@ -234,10 +244,21 @@ async fn note_table(
     Ok(Json(table))
 }
 
+/// Notes are a few paragraphs a table, without what PostgreSQL cannot keep.
+fn check_notes(notes: &TableNotes) -> Result<(), Problem> {
+    const MOST: usize = 64 * 1024;
+    let text = serde_json::to_string(notes).map_err(Problem::internal)?;
+    if text.len() > MOST || text.contains("\\u0000") {
+        return Err(Problem::invalid("/", format!("must be at most {MOST} bytes, without NUL characters")));
+    }
+    Ok(())
+}
+
 /// Ask a question
 #[utoipa::path(post, path = "/v1/databases/{id}/ask", tag = "databases", params(("id" = Uuid, Path)), request_body = AskBody,
     responses((status = 200, content((Query = "application/json"), (String = "text/csv"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn ask(
     session: Session<CanAsk>,
     Id(id): Id,
@@ -253,18 +274,22 @@ async fn ask(
         return Err(Problem::invalid("/min_confidence", "must be from 0 to 1"));
     }
     if let Some(previous) = body.previous_query_id {
-        session.workspace().await?.query(previous).await?;
+        let known = session.workspace().await?.query(previous).await?;
+        if known["database_id"] != id.to_string() {
+            return Err(Problem::invalid("/previous_query_id", "is a query of another database"));
+        }
     }
     let target = target(&session, id, body.limit).await?;
     let ask = Ask { question, execute: body.execute.unwrap_or(true), min_confidence };
     let query = text_to_sql::ask(&target, session.language_model.as_deref(), &ask).await;
-    keep(&session, &query).await?;
+    keep(&session, &query).await;
     Ok(respond(query, &headers))
 }
 
 /// Prove a statement without running it
 #[utoipa::path(post, path = "/v1/databases/{id}/validate", tag = "databases", params(("id" = Uuid, Path)), request_body = ValidateBody,
-    responses((status = 200, body = Validation), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Validation), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn validate(
     session: Session<CanAsk>,
     Id(id): Id,
@@ -283,7 +308,8 @@ async fn validate(
 #[utoipa::path(post, path = "/v1/databases/{id}/execute", tag = "databases", params(("id" = Uuid, Path)), request_body = ExecuteBody,
     responses((status = 200, content((Query = "application/json"), (String = "text/csv"))),
         (status = 422, description = "sql_rejected, with the violations", body = Problem, content_type = "application/problem+json"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn execute(
     session: Session<CanAsk>,
     Id(id): Id,
@@ -295,21 +321,11 @@ async fn execute(
         let words: Vec<_> = violations.iter().map(|violation| violation.detail.clone()).collect();
         Problem::new(Code::SqlRejected, format!("The SQL was not run: {}", words.join(" "))).with_violations(violations)
     })?;
-    keep(&session, &query).await?;
-    if let Some(error) = &query.error {
-        return Err(run_failed(error));
+    keep(&session, &query).await;
+    if let Some(error) = query.error {
+        return Err(error.into());
     }
     Ok(respond(query, &headers))
-}
-
-fn run_failed(error: &text_to_sql::QueryError) -> Problem {
-    let code = match error.code.as_str() {
-        "timeout" => Code::Timeout,
-        "unreachable" | "authentication" | "vanished" => Code::DatabaseUnreachable,
-        "rejected" => Code::InvalidRequest,
-        _ => Code::DatabaseFailed,
-    };
-    Problem::new(code, error.detail.clone())
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -324,13 +340,14 @@ struct QueryParams {
 
 /// List what was asked, without the rows
 #[utoipa::path(get, path = "/v1/queries", tag = "databases", params(QueryParams),
-    responses((status = 200, body = Page<Query>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<Query>), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn queries(session: Session<CanAsk>, Params(params): Params<QueryParams>) -> Result<Json<Page<Query>>, Problem> {
     let page = PageParams { limit: params.limit, cursor: params.cursor };
     let rows = session.workspace().await?.queries(params.database_id, page.after()?, page.rows()?).await?;
     let queries = rows
         .into_iter()
-        .map(|(_, answer)| serde_json::from_value(answer).map(|query| Query { result: None, ..query }))
+        .map(|(_, answer)| serde_json::from_value(answer))
         .collect::<Result<Vec<Query>, _>>()
         .map_err(Problem::internal)?;
     Ok(page.page(queries, |query| query.id.to_string()))
@@ -339,7 +356,8 @@ async fn queries(session: Session<CanAsk>, Params(params): Params<QueryParams>) 
 /// Read an answer again
 #[utoipa::path(get, path = "/v1/queries/{id}", tag = "databases", params(("id" = Uuid, Path)),
     responses((status = 200, content((Query = "application/json"), (String = "text/csv"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn query(session: Session<CanAsk>, Id(id): Id, headers: HeaderMap) -> Result<Response, Problem> {
     let answer = session.workspace().await?.query(id).await?;
     let query: Query = serde_json::from_value(answer).map_err(Problem::internal)?;
@@ -374,11 +392,29 @@ fn ready(database: &Database) -> Result<(), Problem> {
     Err(Problem::new(Code::DatabaseNotReady, format!("The database cannot be asked yet: {why}")))
 }
 
-async fn keep(session: &Session<CanAsk>, query: &Query) -> Result<(), Problem> {
-    let mut workspace = session.workspace().await?;
-    let answer = serde_json::to_value(query).map_err(Problem::internal)?;
-    workspace.save_query(query.id, query.database_id, query.question.as_deref(), query.sql.as_deref(), &answer).await?;
-    Ok(workspace.commit().await?)
+/// Keeps an answer in the history. One that cannot be kept is still an answer.
+async fn keep(session: &Session<CanAsk>, query: &Query) {
+    let kept = async {
+        let mut answer = serde_json::to_value(query).map_err(Problem::internal)?;
+        without_nul(&mut answer);
+        let (question, sql) = (query.question.as_deref(), query.sql.as_deref());
+        let mut workspace = session.workspace().await?;
+        workspace.save_query(query.id, query.database_id, question, sql, &answer).await?;
+        workspace.commit().await.map_err(Problem::from)
+    };
+    if let Err(problem) = kept.await {
+        tracing::warn!(query = %query.id, detail = problem.detail, "an answer could not be kept in the history");
+    }
+}
+
+/// PostgreSQL keeps no NUL, and a user's database may hold some.
+fn without_nul(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
+        Value::Array(items) => items.iter_mut().for_each(without_nul),
+        Value::Object(fields) => fields.values_mut().for_each(without_nul),
+        _ => {}
+    }
 }
 
 fn respond(query: Query, headers: &HeaderMap) -> Response {

@@ -60,7 +60,8 @@ pub struct Uploaded {
     request_body(content((UploadDocument = "application/json"), (upload::UploadFiles = "multipart/form-data"))),
     responses((status = 200, description = "All documents are in a terminal state", body = Uploaded),
         (status = 202, body = Uploaded),
-        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn create(
     session: Session<CanWrite>,
     Id(id): Id,
@@ -82,7 +83,7 @@ async fn create(
             vec![upload::receive_text(&session, id, batch_id, document).await?]
         }
     };
-    session.bell.notify_waiters();
+    session.bell.notify_one();
     let documents = match wait {
         Some(wait) => upload::wait_for_end(&session, documents, wait).await?,
         None => documents,
@@ -104,7 +105,8 @@ struct ListParams {
 
 /// List the documents of a knowledge base
 #[utoipa::path(get, path = "/v1/knowledge-bases/{id}/documents", tag = "documents", params(("id" = Uuid, Path), ListParams),
-    responses((status = 200, body = Page<Document>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<Document>), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn list(
     session: Session<CanRead>,
     Id(id): Id,
@@ -120,7 +122,8 @@ async fn list(
 
 /// Read a document
 #[utoipa::path(get, path = "/v1/documents/{id}", tag = "documents", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Document), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Document), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn get(session: Session<CanRead>, Id(id): Id) -> Result<Json<Document>, Problem> {
     Ok(Json(session.workspace().await?.document(id).await?.into_document(false)))
 }
@@ -138,7 +141,8 @@ struct ChangeDocument {
 /// Change a document's title or metadata
 #[utoipa::path(patch, path = "/v1/documents/{id}", tag = "documents", params(("id" = Uuid, Path)),
     request_body = ChangeDocument,
-    responses((status = 200, body = Document), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Document), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn change(
     session: Session<CanWrite>,
     Id(id): Id,
@@ -168,7 +172,8 @@ struct DeleteParams {
 
 /// Delete a document; search does not find it from then on
 #[utoipa::path(delete, path = "/v1/documents/{id}", tag = "documents", params(("id" = Uuid, Path), DeleteParams),
-    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn delete(
     session: Session<CanWrite>,
     Id(id): Id,
@@ -180,47 +185,44 @@ async fn delete(
         workspace.commit().await?;
         return Ok(StatusCode::NO_CONTENT);
     }
-    let orphan = workspace.purge_document(id).await?;
+    let (knowledge_base_id, original) = workspace.purge_document(id).await?;
     workspace.commit().await?;
-    if let Some((knowledge_base_id, sha256)) = orphan {
-        session
-            .originals
-            .remove(session.workspace_id(), knowledge_base_id, &sha256)
-            .await
-            .map_err(Problem::internal)?;
-    }
+    session.originals.remove(session.workspace_id(), knowledge_base_id, original).await.map_err(Problem::internal)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Take a delete back
 #[utoipa::path(post, path = "/v1/documents/{id}/restore", tag = "documents", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Document), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Document), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn restore(session: Session<CanWrite>, Id(id): Id) -> Result<Json<Document>, Problem> {
     let mut workspace = session.workspace().await?;
     let restored = workspace.restore_document(id).await?;
     workspace.commit().await?;
-    session.bell.notify_waiters();
+    session.bell.notify_one();
     Ok(Json(restored.into_document(false)))
 }
 
 /// Ingest a document again
 #[utoipa::path(post, path = "/v1/documents/{id}/retry", tag = "documents", params(("id" = Uuid, Path)),
-    responses((status = 202, body = Document), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 202, body = Document), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn retry(session: Session<CanWrite>, Id(id): Id) -> Result<(StatusCode, Json<Document>), Problem> {
     let mut workspace = session.workspace().await?;
     let retried = workspace.retry_document(id).await?;
     workspace.commit().await?;
-    session.bell.notify_waiters();
+    session.bell.notify_one();
     Ok((StatusCode::ACCEPTED, Json(retried.into_document(false))))
 }
 
 /// The uploaded bytes, unchanged
 #[utoipa::path(get, path = "/v1/documents/{id}/content", tag = "documents", params(("id" = Uuid, Path)),
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn content(session: Session<CanRead>, Id(id): Id) -> Result<Response, Problem> {
     let document = session.workspace().await?.document(id).await?;
-    let path = session.originals.path(document.workspace_id, document.knowledge_base_id, &document.sha256);
+    let path = session.originals.path(document.workspace_id, document.knowledge_base_id, document.original);
     let file = tokio::fs::File::open(path).await.map_err(Problem::internal)?;
     let mut response = Response::new(ResponseBody::from_stream(ReaderStream::new(file)));
     let headers = response.headers_mut();
@@ -240,7 +242,8 @@ fn content_type_header(document: &DocumentRow) -> HeaderValue {
 /// The extracted text that all offsets refer to
 #[utoipa::path(get, path = "/v1/documents/{id}/text", tag = "documents", params(("id" = Uuid, Path)),
     responses((status = 200, body = String, content_type = "text/plain; charset=utf-8"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn text(session: Session<CanRead>, Id(id): Id) -> Result<Response, Problem> {
     let text = session.workspace().await?.document_text(id).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], text)
@@ -249,7 +252,8 @@ async fn text(session: Session<CanRead>, Id(id): Id) -> Result<Response, Problem
 
 /// The chunks of a document, in order
 #[utoipa::path(get, path = "/v1/documents/{id}/chunks", tag = "documents", params(("id" = Uuid, Path), PageParams),
-    responses((status = 200, body = Page<Chunk>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<Chunk>), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn chunks(
     session: Session<CanRead>,
     Id(id): Id,

@@ -1,16 +1,19 @@
 //! `Idempotency-Key`: the same key with the same request replays the first answer for a day.
 
+use std::borrow::Cow;
+
 use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
 
 use super::{
-    problem::{Code, Problem},
+    body::content_type,
+    problem::{Code, Problem, REQUEST_ID},
     session::authenticate,
 };
 use crate::{
@@ -19,8 +22,8 @@ use crate::{
 };
 
 const HEADER: &str = "idempotency-key";
-/// Longer answers are not kept; none of the creating endpoints gives one.
-const MAX_RESPONSE: usize = 4 << 20;
+/// The answer to 1,000 files with 16 KB of metadata each is the longest there can be.
+const MAX_RESPONSE: usize = 32 << 20;
 
 /// Wraps the endpoints that create something.
 pub async fn replay(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
@@ -50,21 +53,39 @@ pub async fn replay(State(app): State<App>, request: Request, next: Next) -> Res
             return Err(Problem::new(Code::IdempotencyKeyReused, "This key was used for another request."));
         }
     }
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    keep(&app, caller.workspace_id, &key, response).await
+    // On a task of its own: a client that hangs up, or a deadline, must not leave the key taken and the work half kept.
+    let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
+    let work = REQUEST_ID.scope(request_id, async move {
+        let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+        keep(&app, caller.workspace_id, &key, response).await
+    });
+    tokio::spawn(work).await.map_err(Problem::internal)?
 }
 
 /// What surrounds the files of a multipart body.
 pub const MULTIPART_OVERHEAD: usize = 1 << 20;
 
-fn fingerprint(parts: &axum::http::request::Parts, body: &[u8]) -> Vec<u8> {
+fn fingerprint(parts: &Parts, body: &[u8]) -> Vec<u8> {
     let mut hash = Sha256::new();
-    let content_type = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), content_type, body] {
+    let content_type = content_type(&parts.headers);
+    let lines = without_boundary(parts, body);
+    for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), content_type.as_bytes(), &lines] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
     hash.finalize().to_vec()
+}
+
+/// A client that sends a form again draws another boundary: what it parts is the same.
+fn without_boundary<'a>(parts: &Parts, body: &'a [u8]) -> Cow<'a, [u8]> {
+    let header = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let boundary = header.split_once("boundary=").map_or("", |(_, rest)| rest.split(';').next().unwrap_or_default());
+    let mark = format!("--{}", boundary.trim().trim_matches('"'));
+    if mark.len() == 2 {
+        return Cow::Borrowed(body);
+    }
+    let lines = body.split_inclusive(|byte| *byte == b'\n').filter(|line| !line.starts_with(mark.as_bytes()));
+    Cow::Owned(lines.collect::<Vec<_>>().concat())
 }
 
 /// Keeps what will be the same next time; a server's failure is forgotten, so that a retry can succeed.

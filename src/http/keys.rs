@@ -42,7 +42,8 @@ struct CreatedKey {
 
 /// Create an API key
 #[utoipa::path(post, path = "/v1/keys", tag = "keys", request_body = CreateKey,
-    responses((status = 201, body = CreatedKey), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 201, body = CreatedKey), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn create(
     session: Session<CanAdminister>,
     Body(body): Body<CreateKey>,
@@ -62,14 +63,16 @@ async fn create(
 
 /// List API keys
 #[utoipa::path(get, path = "/v1/keys", tag = "keys",
-    responses((status = 200, body = Page<ApiKey>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<ApiKey>), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn list(session: Session<CanAdminister>) -> Result<Json<Page<ApiKey>>, Problem> {
     Ok(Json(Page { data: session.workspace().await?.keys().await?, next_cursor: None }))
 }
 
 /// Revoke an API key at once
 #[utoipa::path(delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = Uuid, Path)),
-    responses((status = 200, body = ApiKey), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = ApiKey), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn revoke(session: Session<CanAdminister>, Id(id): Id) -> Result<Json<ApiKey>, Problem> {
     let mut workspace = session.workspace().await?;
     let revoked = workspace.revoke_key(id).await?;

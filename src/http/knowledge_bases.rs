@@ -70,7 +70,8 @@ pub struct ChangeKnowledgeBase {
 
 /// Create a knowledge base
 #[utoipa::path(post, path = "/v1/knowledge-bases", tag = "knowledge bases", request_body = CreateKnowledgeBase,
-    responses((status = 201, body = KnowledgeBase), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 201, body = KnowledgeBase), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn create(
     session: Session<CanWrite>,
     Body(body): Body<CreateKnowledgeBase>,
@@ -123,7 +124,8 @@ fn sizes(size: Option<i32>, overlap: Option<i32>, window: usize) -> Result<(i32,
 
 /// List knowledge bases
 #[utoipa::path(get, path = "/v1/knowledge-bases", tag = "knowledge bases", params(PageParams),
-    responses((status = 200, body = Page<KnowledgeBase>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<KnowledgeBase>), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn list(
     session: Session<CanRead>,
     Params(page): Params<PageParams>,
@@ -134,7 +136,8 @@ async fn list(
 
 /// Read a knowledge base
 #[utoipa::path(get, path = "/v1/knowledge-bases/{id}", tag = "knowledge bases", params(("id" = Uuid, Path)),
-    responses((status = 200, body = KnowledgeBase), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = KnowledgeBase), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn get(session: Session<CanRead>, Id(id): Id) -> Result<Json<KnowledgeBase>, Problem> {
     Ok(Json(session.workspace().await?.knowledge_base(id).await?))
 }
@@ -142,7 +145,8 @@ async fn get(session: Session<CanRead>, Id(id): Id) -> Result<Json<KnowledgeBase
 /// Change a knowledge base
 #[utoipa::path(patch, path = "/v1/knowledge-bases/{id}", tag = "knowledge bases", params(("id" = Uuid, Path)),
     request_body = ChangeKnowledgeBase,
-    responses((status = 200, body = KnowledgeBase), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = KnowledgeBase), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn change(
     session: Session<CanWrite>,
     Id(id): Id,
@@ -172,7 +176,8 @@ async fn change(
 
 /// Delete a knowledge base with all its documents
 #[utoipa::path(delete, path = "/v1/knowledge-bases/{id}", tag = "knowledge bases", params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn delete(session: Session<CanWrite>, Id(id): Id) -> Result<StatusCode, Problem> {
     let mut workspace = session.workspace().await?;
     workspace.delete_knowledge_base(id).await?;

@@ -15,7 +15,7 @@ use crate::{
     app::limits::TooOften,
     models::ModelError,
     store::StoreError,
-    text_to_sql::{engine::EngineError, guard::Violation},
+    text_to_sql::{QueryError, engine::EngineError, guard::Violation},
 };
 
 tokio::task_local! {
@@ -78,7 +78,8 @@ pub enum Code {
     DatabaseNotReady,
     DatabaseNotAllowed,
     DatabaseUnreachable,
-    DatabaseFailed,
+    DatabaseBusy,
+    SqlFailed,
     ModelUnavailable,
     StoreUnavailable,
     Timeout,
@@ -100,12 +101,14 @@ impl Code {
             | Code::IdempotencyKeyInUse
             | Code::EmbeddingModelChanged
             | Code::DatabaseNotReady => StatusCode::CONFLICT,
-            Code::InvalidRequest | Code::IdempotencyKeyReused | Code::SqlRejected | Code::DatabaseNotAllowed => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Code::InvalidRequest
+            | Code::IdempotencyKeyReused
+            | Code::SqlRejected
+            | Code::SqlFailed
+            | Code::DatabaseNotAllowed => StatusCode::UNPROCESSABLE_ENTITY,
             Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-            Code::DatabaseUnreachable | Code::DatabaseFailed | Code::ModelUnavailable => StatusCode::BAD_GATEWAY,
-            Code::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::DatabaseUnreachable | Code::ModelUnavailable => StatusCode::BAD_GATEWAY,
+            Code::StoreUnavailable | Code::DatabaseBusy => StatusCode::SERVICE_UNAVAILABLE,
             Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -201,7 +204,10 @@ impl From<StoreError> for Problem {
             StoreError::Conflict(_) => {
                 Problem::new(Code::Conflict, "Another resource is in the way; read it again and retry.")
             }
-            StoreError::Refused(rule) => Problem::new(Code::InvalidRequest, format!("Refused: {rule}.")),
+            StoreError::Refused(rule) => {
+                tracing::info!(rule, "the store refused a value");
+                Problem::new(Code::InvalidRequest, "A value cannot be stored: it is out of range, or breaks a rule.")
+            }
             StoreError::Unavailable(error) => {
                 tracing::warn!(%error, "the store is not available");
                 Problem::new(Code::StoreUnavailable, "The store is not available just now; try again.").retry_after(2)
@@ -263,18 +269,24 @@ impl From<TooOften> for Problem {
 
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Problem {
-        Problem::new(engine_code(&error), error.to_string())
+        QueryError::from(&error).into()
     }
 }
 
-fn engine_code(error: &EngineError) -> Code {
-    match error {
-        EngineError::InvalidUrl(_) | EngineError::NotAllowed(_) | EngineError::NotSupported(_) => {
-            Code::DatabaseNotAllowed
-        }
-        EngineError::Unreachable(_) | EngineError::Authentication | EngineError::Vanished => Code::DatabaseUnreachable,
-        EngineError::Timeout(_) => Code::Timeout,
-        EngineError::Rejected { .. } => Code::InvalidRequest,
-        EngineError::Busy(_) | EngineError::TooLarge(_) => Code::DatabaseFailed,
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Problem {
+        let problem = Problem::new(engine_code(&error.code), error.detail);
+        if problem.code == Code::DatabaseBusy { problem.retry_after(2) } else { problem }
+    }
+}
+
+/// By [`crate::text_to_sql::engine::EngineError::code`].
+fn engine_code(code: &str) -> Code {
+    match code {
+        "invalid_url" | "not_allowed" | "not_supported" => Code::DatabaseNotAllowed,
+        "unreachable" | "authentication" | "vanished" => Code::DatabaseUnreachable,
+        "timeout" => Code::Timeout,
+        "rejected" | "too_large" => Code::SqlFailed,
+        _ => Code::DatabaseBusy,
     }
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{
     batches::{KEEP_ALIVE, event},
     body::Body,
-    problem::Problem,
+    problem::{Problem, REQUEST_ID},
     session::{CanRead, Session},
 };
 use crate::{
@@ -75,7 +75,8 @@ struct AnswerBody {
 
 /// Search documents
 #[utoipa::path(post, path = "/v1/search", tag = "search", request_body = SearchBody,
-    responses((status = 200, body = SearchResponse), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = SearchResponse), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn search(session: Session<CanRead>, Body(body): Body<SearchBody>) -> Result<Json<SearchResponse>, Problem> {
     let rerank = body.rerank.unwrap_or(false);
     let request = SearchRequest {
@@ -87,8 +88,7 @@ async fn search(session: Session<CanRead>, Body(body): Body<SearchBody>) -> Resu
         min_score: body.min_score,
         explain: body.explain.unwrap_or(false),
     };
-    let mut workspace = session.workspace().await?;
-    let mut response = answer::search(&mut workspace, &*session.embedder, &request).await?;
+    let mut response = answer::search(&session.store, session.workspace_id(), &*session.embedder, &request).await?;
     if rerank {
         response.degraded.push("reranker: none is configured".to_owned());
     }
@@ -98,7 +98,8 @@ async fn search(session: Session<CanRead>, Body(body): Body<SearchBody>) -> Resu
 /// Answer a question from documents
 #[utoipa::path(post, path = "/v1/answers", tag = "search", request_body = AnswerBody,
     responses((status = 200, content((Answer = "application/json"), (String = "text/event-stream"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn answers(session: Session<CanRead>, Body(body): Body<AnswerBody>) -> Result<Response, Problem> {
     let request = AnswerRequest {
         question: check_question("/question", &body.question)?,
@@ -133,7 +134,8 @@ fn stream(session: Session<CanRead>, request: AnswerRequest) -> Response {
             let _ = events.send(event);
         }
     };
-    let stream = Merged { work: Box::pin(work), working: true, receiver };
+    let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
+    let stream = Merged { work: Box::pin(REQUEST_ID.scope(request_id, work)), working: true, receiver };
     Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     ingest::{
         extract,
-        originals::{Draft, Kept},
+        originals::{Draft, Written},
     },
     store::documents::{Document, Registered, Upload},
 };
@@ -93,10 +93,9 @@ pub async fn receive_text(
     form.check()?;
     let mut draft = session.originals.draft().await.map_err(Problem::internal)?;
     draft.write(&Bytes::from(document.content)).await.map_err(Problem::internal)?;
-    let kept =
-        draft.keep(&session.originals, session.workspace_id(), knowledge_base_id).await.map_err(Problem::internal)?;
-    let upload = form.upload(knowledge_base_id, batch_id, kept, None)?;
-    register(session, vec![upload]).await?.pop().ok_or_else(|| Problem::internal("an upload vanished"))
+    let written = draft.finish().await.map_err(Problem::internal)?;
+    let upload = form.upload(knowledge_base_id, batch_id, &written, None)?;
+    register(session, vec![(upload, written)]).await?.pop().ok_or_else(|| Problem::internal("an upload vanished"))
 }
 
 /// The files of a form, streamed to disk one after the other; all are registered in one transaction.
@@ -107,14 +106,13 @@ pub async fn receive_files(
     mut multipart: Multipart,
 ) -> Result<Vec<Document>, Problem> {
     let mut form = Form::default();
-    let mut files: Vec<(Kept, Option<String>, Option<String>)> = Vec::new();
+    let mut files: Vec<(Written, Option<String>, Option<String>)> = Vec::new();
     while let Some(field) = multipart.next_field().await.map_err(|error| broken_form(&error))? {
         match field.name().unwrap_or_default() {
             "file" => {
                 let (name, declared) = (field.file_name().map(str::to_owned), field.content_type().map(str::to_owned));
                 let draft = receive_file(session, field).await?;
-                let kept = draft.keep(&session.originals, session.workspace_id(), knowledge_base_id).await;
-                files.push((kept.map_err(Problem::internal)?, name, declared));
+                files.push((draft.finish().await.map_err(Problem::internal)?, name, declared));
             }
             "metadata" => form.metadata = Some(parse(small_field(field).await?.as_bytes())?),
             "external_id" => form.external_id = Some(small_field(field).await?),
@@ -141,8 +139,9 @@ pub async fn receive_files(
     }
     form.check()?;
     let mut uploads = Vec::with_capacity(files.len());
-    for (kept, name, declared) in files {
-        uploads.push(Form { declared, ..form.clone() }.upload(knowledge_base_id, batch_id, kept, name)?);
+    for (written, name, declared) in files {
+        let upload = Form { declared, ..form.clone() }.upload(knowledge_base_id, batch_id, &written, name)?;
+        uploads.push((upload, written));
     }
     register(session, uploads).await
 }
@@ -208,10 +207,10 @@ impl Form {
         self,
         knowledge_base_id: Uuid,
         batch_id: Uuid,
-        kept: Kept,
+        written: &Written,
         file_name: Option<String>,
     ) -> Result<Upload, Problem> {
-        let content_type = extract::detect(&kept.head, file_name.as_deref(), self.declared.as_deref())
+        let content_type = extract::detect(&written.head, file_name.as_deref(), self.declared.as_deref())
             .map_err(|unsupported| Problem::new(Code::UnsupportedMediaType, unsupported.to_string()))?;
         let file_name =
             file_name.map(|name| name.chars().filter(|c| !c.is_control()).take(MAX_TITLE).collect::<String>());
@@ -225,22 +224,37 @@ impl Form {
             title_given,
             file_name,
             content_type: content_type.as_str().to_owned(),
-            size: i64::try_from(kept.size).unwrap_or(i64::MAX),
-            sha256: kept.sha256,
+            size: i64::try_from(written.size).unwrap_or(i64::MAX),
+            sha256: written.sha256.clone(),
+            original: Uuid::now_v7(),
             metadata: self.metadata.unwrap_or_else(|| json!({})),
         })
     }
 }
 
-async fn register(session: &Session<CanWrite>, uploads: Vec<Upload>) -> Result<Vec<Document>, Problem> {
+/// Registers uploads and puts their bytes in place, all or none; what a new version replaces goes afterwards.
+async fn register(session: &Session<CanWrite>, uploads: Vec<(Upload, Written)>) -> Result<Vec<Document>, Problem> {
     let mut workspace = session.workspace().await?;
     let mut documents = Vec::with_capacity(uploads.len());
-    for upload in &uploads {
+    let mut replaced = Vec::new();
+    for (upload, written) in &uploads {
         workspace.open_batch(upload.batch_id, upload.knowledge_base_id).await?;
         let (row, registered) = workspace.register_upload(upload).await?;
+        if registered != Registered::Unchanged {
+            let placed = session.originals.place(written, row.workspace_id, row.knowledge_base_id, upload.original);
+            placed.await.map_err(Problem::internal)?;
+        }
+        if let Registered::NewVersion(older) = registered {
+            replaced.push((row.knowledge_base_id, older));
+        }
         documents.push(row.into_document(registered == Registered::Unchanged));
     }
     workspace.commit().await?;
+    for (knowledge_base_id, older) in replaced {
+        if let Err(error) = session.originals.remove(session.workspace_id(), knowledge_base_id, older).await {
+            tracing::warn!(%error, "the original of an older version could not be removed");
+        }
+    }
     metrics::counter!("almanac_documents_uploaded_total").increment(uploads.len() as u64);
     Ok(documents)
 }

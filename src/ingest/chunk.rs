@@ -76,7 +76,7 @@ pub fn chunk(extracted: &Extracted, title: &str, tokenizer: &Tokenizer, sizes: C
 
 fn taken(sizes: ChunkSizes) -> ChunkSizes {
     let max_tokens = sizes.max_tokens.max(MIN_TOKENS);
-    ChunkSizes { max_tokens, overlap: sizes.overlap.min(max_tokens / 8) }
+    ChunkSizes { max_tokens, overlap: sizes.overlap.min(max_tokens / 4) }
 }
 
 fn finish(text: &str, pages: &[PageStart], outline: &Outline, measure: &Measure, pieces: Vec<Piece>) -> Vec<Chunk> {

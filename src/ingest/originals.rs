@@ -1,15 +1,17 @@
-//! Uploaded bytes, kept unchanged in the data directory under their SHA-256, one folder a knowledge base.
+//! Uploaded bytes, kept unchanged in the data directory: one file an upload, in a folder a knowledge base.
 //!
-//! They are on disk before a row says `uploaded`: written aside, synced, renamed. The same bytes are one file.
+//! They are on disk before a row says `uploaded`: written aside, synced, and put in their place by whoever registers
+//! them. What is never put there vanishes; what an earlier crash left aside is swept at the start.
 
 use std::{
-    io,
+    fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::{fs, io::AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 /// The folder of originals.
@@ -18,55 +20,73 @@ pub struct Originals {
     root: PathBuf,
 }
 
-/// An upload that is being written; dropped before [`Draft::keep`], it leaves nothing.
+/// An upload that is being written.
 #[derive(Debug)]
 pub struct Draft {
-    path: PathBuf,
-    file: fs::File,
+    aside: Aside,
+    file: tokio::fs::File,
     hash: Sha256,
     size: u64,
     /// The first bytes, by which the content type is told.
     head: Vec<u8>,
-    kept: bool,
 }
 
-/// A file whose bytes are safe.
-#[derive(Debug, Clone)]
-pub struct Kept {
+/// An upload whose bytes are on disk, and not in their place yet.
+#[derive(Debug)]
+pub struct Written {
+    aside: Aside,
     pub sha256: Vec<u8>,
     pub size: u64,
     pub head: Vec<u8>,
 }
 
+/// A file that goes away unless it is put in its place.
+#[derive(Debug)]
+struct Aside {
+    path: PathBuf,
+}
+
 /// Enough for every signature, and for a guess at a text's encoding.
 const HEAD_BYTES: usize = 8 * 1024;
+const DRAFTS: &str = "drafts";
 
 impl Originals {
+    /// Only one server writes into a data directory at a time, so what lies aside now is nobody's.
     pub fn open(data_dir: &Path) -> io::Result<Originals> {
         let root = data_dir.join("originals");
-        std::fs::create_dir_all(root.join("drafts"))?;
+        ignore_missing(fs::remove_dir_all(root.join(DRAFTS)))?;
+        fs::create_dir_all(root.join(DRAFTS))?;
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o700))?;
         Ok(Originals { root })
     }
 
-    /// Where the bytes with this hash lie.
-    pub fn path(&self, workspace: Uuid, knowledge_base: Uuid, sha256: &[u8]) -> PathBuf {
-        self.folder(workspace, knowledge_base).join(hex::encode(sha256))
+    /// Where original `id` lies.
+    pub fn path(&self, workspace: Uuid, knowledge_base: Uuid, id: Uuid) -> PathBuf {
+        self.folder(workspace, knowledge_base).join(id.to_string())
     }
 
     pub async fn draft(&self) -> io::Result<Draft> {
-        let path = self.root.join("drafts").join(Uuid::now_v7().to_string());
-        let file = fs::File::create_new(&path).await?;
-        Ok(Draft { path, file, hash: Sha256::new(), size: 0, head: Vec::new(), kept: false })
+        let path = self.root.join(DRAFTS).join(Uuid::now_v7().to_string());
+        let file = tokio::fs::File::create_new(&path).await?;
+        Ok(Draft { aside: Aside { path }, file, hash: Sha256::new(), size: 0, head: Vec::new() })
     }
 
-    /// Removes the bytes with this hash; they may be gone already.
-    pub async fn remove(&self, workspace: Uuid, knowledge_base: Uuid, sha256: &[u8]) -> io::Result<()> {
-        ignore_missing(fs::remove_file(self.path(workspace, knowledge_base, sha256)).await)
+    /// Puts an upload in its place, durably.
+    pub async fn place(&self, written: &Written, workspace: Uuid, knowledge_base: Uuid, id: Uuid) -> io::Result<()> {
+        let folder = self.folder(workspace, knowledge_base);
+        tokio::fs::create_dir_all(&folder).await?;
+        tokio::fs::rename(&written.aside.path, folder.join(id.to_string())).await?;
+        tokio::fs::File::open(&folder).await?.sync_all().await
+    }
+
+    /// Removes original `id`; it may be gone already.
+    pub async fn remove(&self, workspace: Uuid, knowledge_base: Uuid, id: Uuid) -> io::Result<()> {
+        ignore_missing(tokio::fs::remove_file(self.path(workspace, knowledge_base, id)).await)
     }
 
     /// Removes everything of a knowledge base.
     pub async fn remove_all(&self, workspace: Uuid, knowledge_base: Uuid) -> io::Result<()> {
-        ignore_missing(fs::remove_dir_all(self.folder(workspace, knowledge_base)).await)
+        ignore_missing(tokio::fs::remove_dir_all(self.folder(workspace, knowledge_base)).await)
     }
 
     fn folder(&self, workspace: Uuid, knowledge_base: Uuid) -> PathBuf {
@@ -87,26 +107,18 @@ impl Draft {
         self.size
     }
 
-    /// Makes the bytes durable under their hash.
-    pub async fn keep(mut self, originals: &Originals, workspace: Uuid, knowledge_base: Uuid) -> io::Result<Kept> {
+    /// Makes the bytes durable, still aside.
+    pub async fn finish(mut self) -> io::Result<Written> {
         self.file.flush().await?;
         self.file.sync_all().await?;
-        let sha256 = std::mem::take(&mut self.hash).finalize().to_vec();
-        let folder = originals.folder(workspace, knowledge_base);
-        fs::create_dir_all(&folder).await?;
-        fs::rename(&self.path, originals.path(workspace, knowledge_base, &sha256)).await?;
-        self.kept = true;
-        fs::File::open(&folder).await?.sync_all().await?;
-        Ok(Kept { sha256, size: self.size, head: std::mem::take(&mut self.head) })
+        Ok(Written { aside: self.aside, sha256: self.hash.finalize().to_vec(), size: self.size, head: self.head })
     }
 }
 
-impl Drop for Draft {
+impl Drop for Aside {
     fn drop(&mut self) {
-        if !self.kept {
-            // A left-over draft wastes space and nothing else.
-            let _ = std::fs::remove_file(&self.path);
-        }
+        // Once it is in its place there is nothing here any more; a left-over wastes space until the next start.
+        let _ = fs::remove_file(&self.path);
     }
 }
 

@@ -4,10 +4,12 @@
 //! fails for good after [`MAX_ATTEMPTS`] claims, so that a poisonous file cannot go round for ever.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures::FutureExt;
 use tokio::{sync::Notify, sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -96,7 +98,7 @@ async fn take(tools: &Tools, worker: Uuid, document: &DocumentRow) {
         tokio::select! {
             // Work that is done counts as done, even if its last heartbeat found the lease gone.
             biased;
-            ended = ingest(tools, document, &lease) => ended,
+            ended = unpanicked(ingest(tools, document, &lease)) => ended,
             lost = keep_alive(tools, document, worker, stages) => Err(lost),
         }
     };
@@ -106,6 +108,14 @@ async fn take(tools: &Tools, worker: Uuid, document: &DocumentRow) {
         Ok(()) => tracing::info!(ms = began.elapsed().as_millis(), "document indexed"),
         Err(error) => record(tools, worker, document, error).await,
     }
+}
+
+/// A panic is a defect in one document's way, and must not end the worker that met it.
+async fn unpanicked(work: impl Future<Output = Result<(), IngestError>>) -> Result<(), IngestError> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+        let detail = "reading the document ended in a defect of Almanac; the log has it".to_owned();
+        Err(IngestError::Failed(Failure { code: "internal".to_owned(), detail, retryable: true }))
+    })
 }
 
 /// Renews the lease until it is lost; only then it returns.

@@ -52,6 +52,12 @@ pub struct Chunk {
     pub token_count: i32,
 }
 
+/// What readers see a document called.
+struct Shown {
+    title: String,
+    metadata: serde_json::Value,
+}
+
 /// Chunks per insert: bounds the size of one statement's arrays.
 const CHUNKS_PER_INSERT: usize = 1_000;
 
@@ -59,14 +65,12 @@ impl Workspace {
     /// Replaces what readers see of a document by `version` and ends `worker`'s work on it. False, with nothing
     /// changed, when the document is not this worker's any more.
     pub async fn index_document(&mut self, worker: Uuid, version: &IndexedVersion<'_>) -> Result<bool, StoreError> {
-        if !self.finish_document(worker, version).await? {
-            return Ok(false);
-        }
+        let Some(shown) = self.finish_document(worker, version).await? else { return Ok(false) };
         let id = version.document.id;
         let mut counts = self.lexeme_counts_of(id).await?;
         counts.values_mut().for_each(|count| *count = -*count);
         let removed = self.delete_contents(id).await?;
-        self.insert_contents(version).await?;
+        self.insert_contents(version, &shown).await?;
         for (number, chunks) in version.chunks.chunks(CHUNKS_PER_INSERT).enumerate() {
             self.insert_chunks(version, number * CHUNKS_PER_INSERT, chunks).await?;
         }
@@ -86,13 +90,21 @@ impl Workspace {
         self.count_lexemes(knowledge_base_id, &counts, -removed).await
     }
 
-    async fn finish_document(&mut self, worker: Uuid, version: &IndexedVersion<'_>) -> Result<bool, StoreError> {
-        let finished = sqlx::query!(
+    /// What the document is called and described by now: a client may have changed it while it was worked on.
+    async fn finish_document(
+        &mut self,
+        worker: Uuid,
+        version: &IndexedVersion<'_>,
+    ) -> Result<Option<Shown>, StoreError> {
+        let shown = sqlx::query_as!(
+            Shown,
             "update documents
              set status = 'indexed', stage = null, lease_owner = null, leased_until = null,
                  error_code = null, error_detail = null, error_retryable = null,
-                 title = $3, chunk_count = $4, page_count = $5, indexed_at = now()
-             where id = $1 and lease_owner = $2 and version = $6 and deleted_at is null",
+                 title = case when title_given then title else $3 end,
+                 chunk_count = $4, page_count = $5, indexed_at = now()
+             where id = $1 and lease_owner = $2 and version = $6 and deleted_at is null
+             returning title, metadata",
             version.document.id,
             worker,
             version.title,
@@ -100,9 +112,9 @@ impl Workspace {
             version.page_count.and_then(|count| i32::try_from(count).ok()),
             version.document.version,
         )
-        .execute(self.connection())
+        .fetch_optional(self.connection())
         .await?;
-        Ok(finished.rows_affected() == 1)
+        Ok(shown)
     }
 
     async fn lexeme_counts_of(&mut self, document_id: Uuid) -> Result<BTreeMap<String, i64>, StoreError> {
@@ -132,7 +144,7 @@ impl Workspace {
         Ok(count)
     }
 
-    async fn insert_contents(&mut self, version: &IndexedVersion<'_>) -> Result<(), StoreError> {
+    async fn insert_contents(&mut self, version: &IndexedVersion<'_>, shown: &Shown) -> Result<(), StoreError> {
         let (workspace_id, document) = (self.id(), version.document);
         sqlx::query!(
             "insert into document_contents
@@ -142,9 +154,9 @@ impl Workspace {
             workspace_id,
             document.knowledge_base_id,
             document.version,
-            version.title,
+            shown.title,
             document.content_type,
-            document.metadata,
+            shown.metadata,
             document.created_at,
             version.text,
         )
@@ -250,6 +262,16 @@ impl Workspace {
         .bind(knowledge_base_id)
         .bind(changed.iter().map(|(lexeme, _)| lexeme.as_str()).collect::<Vec<_>>())
         .bind(changed.iter().map(|(_, count)| **count).collect::<Vec<_>>())
+        .execute(self.connection())
+        .await?;
+        // A word that no chunk holds any more leaves no trace: it may have been purged for a reason.
+        let gone: Vec<String> =
+            changed.iter().filter(|(_, count)| **count < 0).map(|(lexeme, _)| (*lexeme).clone()).collect();
+        sqlx::query!(
+            "delete from lexeme_stats where knowledge_base_id = $1 and lexeme = any ($2) and chunk_count <= 0",
+            knowledge_base_id,
+            &gone
+        )
         .execute(self.connection())
         .await?;
         sqlx::query!(

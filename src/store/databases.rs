@@ -8,7 +8,7 @@ use sqlx::{FromRow, types::Json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Sealed, StoreError, Workspace};
+use super::{Sealed, Store, StoreError, Workspace};
 use crate::text_to_sql::schema::{Engine, Schema, Table};
 
 /// A database as the API shows it: never its URL.
@@ -83,6 +83,13 @@ pub struct ColumnNotes {
     pub hidden: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masked: Option<bool>,
+}
+
+impl Store {
+    /// Databases, with their workspaces, whose schema was being read when a server ended.
+    pub async fn unfinished_syncs(&self) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+        Ok(sqlx::query_as("select database_id, workspace_id from unfinished_syncs()").fetch_all(&self.pool).await?)
+    }
 }
 
 #[derive(FromRow)]
@@ -213,20 +220,30 @@ impl Workspace {
         self.database(id).await
     }
 
-    pub async fn fail_sync(&mut self, id: Uuid, error: &DatabaseError) -> Result<(), StoreError> {
+    /// Stores why the schema behind `url` could not be read; nothing happens when the database has moved meanwhile.
+    pub async fn fail_sync(&mut self, id: Uuid, url: &Sealed, error: &DatabaseError) -> Result<(), StoreError> {
         sqlx::query!(
-            "update databases set status = 'failed', error_code = $2, error_detail = $3 where id = $1",
+            "update databases set status = 'failed', error_code = $2, error_detail = $3 where id = $1 and url_sealed = $4",
             id,
             error.code,
-            error.detail
+            error.detail,
+            url.bytes
         )
         .execute(self.connection())
         .await?;
         Ok(())
     }
 
-    /// Stores what introspection found. A table keeps its id and what people said about it as long as its name stays.
-    pub async fn finish_sync(&mut self, id: Uuid, found: &Schema) -> Result<(), StoreError> {
+    /// Stores what introspection found behind `url`; nothing happens when the database has moved meanwhile. A table keeps
+    /// its id and what people said about it as long as its name stays.
+    pub async fn finish_sync(&mut self, id: Uuid, url: &Sealed, found: &Schema) -> Result<(), StoreError> {
+        let still =
+            sqlx::query!("select id from databases where id = $1 and url_sealed = $2 for update", id, url.bytes)
+                .fetch_optional(self.connection())
+                .await?;
+        if still.is_none() {
+            return Ok(());
+        }
         let names = |of: fn(&Table) -> &str| found.tables.iter().map(|table| of(table).to_owned()).collect::<Vec<_>>();
         let (schemas, tables) = (names(|table| &table.schema), names(|table| &table.name));
         sqlx::query!(

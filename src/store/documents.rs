@@ -73,6 +73,8 @@ pub struct DocumentRow {
     pub content_type: String,
     pub size: i64,
     pub sha256: Vec<u8>,
+    /// Names the file that holds the bytes.
+    pub original: Uuid,
     pub version: i32,
     pub metadata: Value,
     pub status: DocumentStatus,
@@ -102,6 +104,7 @@ pub struct Upload {
     pub content_type: String,
     pub size: i64,
     pub sha256: Vec<u8>,
+    pub original: Uuid,
     pub metadata: Value,
 }
 
@@ -109,9 +112,9 @@ pub struct Upload {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registered {
     New,
-    /// The same `external_id` with other bytes.
-    NewVersion,
-    /// The same bytes again.
+    /// The same `external_id` with other bytes; holds the original that nobody needs any more.
+    NewVersion(Uuid),
+    /// The same bytes again: the new original is not needed.
     Unchanged,
 }
 
@@ -173,18 +176,22 @@ impl Workspace {
     /// Puts an upload in the queue: as a new document, as a new version of one with the same `external_id`, or not at
     /// all when the bytes are here already.
     pub async fn register_upload(&mut self, upload: &Upload) -> Result<(DocumentRow, Registered), StoreError> {
-        // Two uploads of the same thing at once must see each other; the lock ends with the transaction.
-        let identity = match &upload.external_id {
-            Some(external_id) => format!("{}/{external_id}", upload.knowledge_base_id),
-            None => format!("{}//{}", upload.knowledge_base_id, hex::encode(&upload.sha256)),
-        };
-        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", identity)
+        // Two uploads of the same thing at once must see each other; the lock ends with the transaction. One lock for the
+        // knowledge base, so that two requests with many files cannot wait for each other.
+        let knowledge_base = upload.knowledge_base_id.to_string();
+        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", knowledge_base)
             .fetch_one(self.connection())
             .await?;
         match self.find_same(upload).await? {
             None => Ok((self.insert_document(upload).await?, Registered::New)),
-            Some(same) if same.sha256 == upload.sha256 => Ok((same, Registered::Unchanged)),
-            Some(older) => Ok((self.replace_document(older.id, upload).await?, Registered::NewVersion)),
+            Some(same) if same.sha256 != upload.sha256 => {
+                Ok((self.replace_document(same.id, upload).await?, Registered::NewVersion(same.original)))
+            }
+            // Sent again after a failure: whoever does so wants another try.
+            Some(same) if same.status == DocumentStatus::Failed => {
+                Ok((self.retry_document(same.id).await?, Registered::Unchanged))
+            }
+            Some(same) => Ok((same, Registered::Unchanged)),
         }
     }
 
@@ -207,8 +214,8 @@ impl Workspace {
     async fn insert_document(&mut self, upload: &Upload) -> Result<DocumentRow, StoreError> {
         let row = sqlx::query_as(
             "insert into documents
-                 (id, workspace_id, knowledge_base_id, batch_id, external_id, title, file_name, content_type, size, sha256, metadata, title_given)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                 (id, workspace_id, knowledge_base_id, batch_id, external_id, title, file_name, content_type, size, sha256, metadata, title_given, original)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
              returning *",
         )
         .bind(Uuid::now_v7())
@@ -223,6 +230,7 @@ impl Workspace {
         .bind(&upload.sha256)
         .bind(&upload.metadata)
         .bind(upload.title_given)
+        .bind(upload.original)
         .fetch_one(self.connection())
         .await?;
         Ok(row)
@@ -232,7 +240,7 @@ impl Workspace {
     async fn replace_document(&mut self, id: Uuid, upload: &Upload) -> Result<DocumentRow, StoreError> {
         let row = sqlx::query_as(
             "update documents
-             set batch_id = $2, title = $3, file_name = $4, content_type = $5, size = $6, sha256 = $7, metadata = $8, title_given = $9,
+             set batch_id = $2, title = $3, file_name = $4, content_type = $5, size = $6, sha256 = $7, metadata = $8, title_given = $9, original = $10,
                  version = version + 1,
                  status = 'uploaded', stage = null, attempts = 0, lease_owner = null, leased_until = null,
                  not_before = now(), error_code = null, error_detail = null, error_retryable = null
@@ -248,6 +256,7 @@ impl Workspace {
         .bind(&upload.sha256)
         .bind(&upload.metadata)
         .bind(upload.title_given)
+        .bind(upload.original)
         .fetch_one(self.connection())
         .await?;
         Ok(row)
@@ -340,22 +349,15 @@ impl Workspace {
         Ok(())
     }
 
-    /// Removes every row of a document, deleted or not. Returns where its original lies when no other document has the
-    /// same bytes: it is the caller's to remove.
-    pub async fn purge_document(&mut self, id: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, StoreError> {
-        let document = sqlx::query!("select knowledge_base_id, sha256 from documents where id = $1 for update", id)
+    /// Removes every row of a document, deleted or not. Returns its knowledge base and the original that is the caller's
+    /// to remove.
+    pub async fn purge_document(&mut self, id: Uuid) -> Result<(Uuid, Uuid), StoreError> {
+        let document = sqlx::query!("select knowledge_base_id, original from documents where id = $1 for update", id)
             .fetch_one(self.connection())
             .await?;
         self.remove_chunks(document.knowledge_base_id, id).await?;
         sqlx::query!("delete from documents where id = $1", id).execute(self.connection()).await?;
-        let shared = sqlx::query!(
-            "select id from documents where knowledge_base_id = $1 and sha256 = $2 limit 1",
-            document.knowledge_base_id,
-            document.sha256
-        )
-        .fetch_optional(self.connection())
-        .await?;
-        Ok(shared.is_none().then_some((document.knowledge_base_id, document.sha256)))
+        Ok((document.knowledge_base_id, document.original))
     }
 
     /// Puts a document back into the queue, with its attempts forgotten. One that is being worked on is left alone.

@@ -47,8 +47,10 @@ impl Workspace {
         }
         let row =
             sqlx::query!("select request_sha256, status, content_type, body from idempotency_keys where key = $1", key)
-                .fetch_one(self.connection())
+                .fetch_optional(self.connection())
                 .await?;
+        // Forgotten between the two statements: whoever tries again will find it free.
+        let Some(row) = row else { return Ok(Claim::Running) };
         if row.request_sha256 != request_sha256 {
             return Ok(Claim::OtherRequest);
         }

@@ -86,12 +86,21 @@ impl Workspace {
     }
 
     pub async fn knowledge_base(&mut self, id: Uuid) -> Result<KnowledgeBase, StoreError> {
-        self.select_knowledge_bases(Some(&[id]), None, 1).await?.pop().ok_or(StoreError::NotFound)
+        self.select_knowledge_bases(Some(&[id]), None, 1, true).await?.pop().ok_or(StoreError::NotFound)
+    }
+
+    /// For searching and ingesting: those with these ids, or all, without counting their documents.
+    pub async fn searched_knowledge_bases(
+        &mut self,
+        ids: Option<&[Uuid]>,
+        limit: i64,
+    ) -> Result<Vec<KnowledgeBase>, StoreError> {
+        self.select_knowledge_bases(ids, None, limit, false).await
     }
 
     /// Newest first, from `after` on.
     pub async fn knowledge_bases(&mut self, after: Option<Uuid>, limit: i64) -> Result<Vec<KnowledgeBase>, StoreError> {
-        self.select_knowledge_bases(None, after, limit).await
+        self.select_knowledge_bases(None, after, limit, true).await
     }
 
     async fn select_knowledge_bases(
@@ -99,6 +108,7 @@ impl Workspace {
         ids: Option<&[Uuid]>,
         after: Option<Uuid>,
         limit: i64,
+        counted: bool,
     ) -> Result<Vec<KnowledgeBase>, StoreError> {
         let rows = sqlx::query!(
             r#"select k.id, k.number, k.name, k.description, k.chunk_size, k.chunk_overlap, k.embedding_model, k.dimensions,
@@ -113,7 +123,7 @@ impl Workspace {
                           count(*) filter (where status = 'failed') as failed,
                           coalesce(sum(size), 0)::bigint as bytes
                    from documents
-                   where knowledge_base_id = k.id and deleted_at is null
+                   where $4::boolean and knowledge_base_id = k.id and deleted_at is null
                ) d
                where ($1::uuid[] is null or k.id = any ($1))
                  and ($2::uuid is null or k.id < $2)
@@ -121,7 +131,8 @@ impl Workspace {
                limit $3"#,
             ids,
             after,
-            limit
+            limit,
+            counted
         )
         .fetch_all(self.connection())
         .await?;

@@ -35,7 +35,7 @@ impl Workspace {
         Ok(row.answer)
     }
 
-    /// Newest first, from `after` on, of one database or of all.
+    /// Newest first, from `after` on, of one database or of all; without the rows, which may be large.
     pub async fn queries(
         &mut self,
         database_id: Option<Uuid>,
@@ -43,12 +43,12 @@ impl Workspace {
         limit: i64,
     ) -> Result<Vec<(Uuid, Value)>, StoreError> {
         let rows = sqlx::query!(
-            "select id, answer
+            r#"select id, answer || '{"result": null}' as "answer!"
              from sql_queries
              where ($1::uuid is null or database_id = $1)
                and ($2::uuid is null or id < $2)
              order by id desc
-             limit $3",
+             limit $3"#,
             database_id,
             after,
             limit

@@ -44,6 +44,7 @@ pub struct Policy {
 pub struct ReadOnlySql {
     text: String,
     engine: Engine,
+    search_path: Vec<String>,
     tables: Vec<TableRef>,
     columns: Vec<ColumnRef>,
 }
@@ -56,6 +57,11 @@ impl ReadOnlySql {
 
     pub fn engine(&self) -> Engine {
         self.engine
+    }
+
+    /// The schemas in which the guard looked unqualified names up: they mean the same tables only under this path.
+    pub fn search_path(&self) -> &[String] {
+        &self.search_path
     }
 
     /// The base tables and views that the statement reads, sorted.
@@ -124,7 +130,8 @@ fn proven(canonical: Canonical, schema: &Schema, findings: &Findings) -> ReadOnl
         .collect();
     tables.sort();
     columns.sort();
-    ReadOnlySql { text: canonical.text, engine: schema.engine, tables, columns }
+    let search_path = schema.search_path.clone();
+    ReadOnlySql { text: canonical.text, engine: schema.engine, search_path, tables, columns }
 }
 
 /// The text with some spans replaced, read again from the start: a rewrite earns no trust.

@@ -20,7 +20,10 @@ async fn every_mistake_is_a_problem_document() {
     assert_eq!(app.post(path, json!({"name": "x", "colour": "red"})).await.json()["errors"][0]["pointer"], "/colour");
     assert_eq!(app.post(path, json!({"name": "x", "metadata": []})).await.json()["errors"][0]["pointer"], "/metadata");
     assert_eq!(app.post(path, json!({"name": "x", "language": "klingon"})).await.problem(422), "invalid_request");
-    assert_eq!(app.post(path, json!({"name": "x", "chunk_size": 64, "chunk_overlap": 60})).await.problem(422), "invalid_request");
+    assert_eq!(
+        app.post(path, json!({"name": "x", "chunk_size": 64, "chunk_overlap": 60})).await.problem(422),
+        "invalid_request"
+    );
     assert_eq!(app.post(path, json!({"name": "x".repeat(2 << 20)})).await.problem(413), "too_large");
     assert_eq!(app.get("/v1/nothing").await.problem(404), "not_found");
     assert_eq!(app.get("/v1/knowledge-bases/not-a-uuid").await.problem(404), "not_found");
@@ -36,7 +39,11 @@ async fn every_mistake_is_a_problem_document() {
 async fn names_are_unique_and_defaults_fit_the_model() {
     let app = TestApp::start().await;
     let made = app.post("/v1/knowledge-bases", json!({"name": "Handbook"})).await.expect(StatusCode::CREATED);
-    assert_eq!((&made["chunk_size"], &made["chunk_overlap"]), (&json!(254), &json!(50)), "512 is cut to the window: {made:#}");
+    assert_eq!(
+        (&made["chunk_size"], &made["chunk_overlap"]),
+        (&json!(254), &json!(50)),
+        "512 is cut to the window: {made:#}"
+    );
     assert_eq!(app.post("/v1/knowledge-bases", json!({"name": "Handbook"})).await.problem(409), "name_taken");
     let path = format!("/v1/knowledge-bases/{}", made["id"].as_str().unwrap());
     let changed = app.patch(&path, json!({"description": "Rules", "metadata": {"a": 1}})).await.expect(StatusCode::OK);
@@ -54,8 +61,10 @@ async fn lists_are_newest_first_and_stable_while_others_write() {
     }
     let first = app.get("/v1/knowledge-bases?limit=2").await.json();
     app.knowledge_base().await;
-    let second = app.get(&format!("/v1/knowledge-bases?limit=2&cursor={}", first["next_cursor"].as_str().unwrap())).await.json();
-    let ids: Vec<&Value> = [&first, &second].iter().flat_map(|page| page["data"].as_array().unwrap()).map(|item| &item["id"]).collect();
+    let second =
+        app.get(&format!("/v1/knowledge-bases?limit=2&cursor={}", first["next_cursor"].as_str().unwrap())).await.json();
+    let ids: Vec<&Value> =
+        [&first, &second].iter().flat_map(|page| page["data"].as_array().unwrap()).map(|item| &item["id"]).collect();
     assert_eq!(ids, [&json!(made[4]), &json!(made[3]), &json!(made[2]), &json!(made[1])]);
 }
 
@@ -106,12 +115,34 @@ async fn the_description_of_the_api_is_complete_and_true() {
     let described = app.get("/openapi.json").await.expect(StatusCode::OK);
     let paths = described["paths"].as_object().unwrap();
     let expected = [
-        "/healthz", "/metrics", "/readyz", "/v1/answers", "/v1/batches/{id}", "/v1/batches/{id}/events", "/v1/databases",
-        "/v1/databases/{id}", "/v1/databases/{id}/ask", "/v1/databases/{id}/execute", "/v1/databases/{id}/schema",
-        "/v1/databases/{id}/sync", "/v1/databases/{id}/tables/{table_id}", "/v1/databases/{id}/validate",
-        "/v1/documents/{id}", "/v1/documents/{id}/chunks", "/v1/documents/{id}/content", "/v1/documents/{id}/restore",
-        "/v1/documents/{id}/retry", "/v1/documents/{id}/text", "/v1/keys", "/v1/keys/{id}", "/v1/knowledge-bases",
-        "/v1/knowledge-bases/{id}", "/v1/knowledge-bases/{id}/documents", "/v1/queries", "/v1/queries/{id}", "/v1/search",
+        "/healthz",
+        "/metrics",
+        "/readyz",
+        "/v1/answers",
+        "/v1/batches/{id}",
+        "/v1/batches/{id}/events",
+        "/v1/databases",
+        "/v1/databases/{id}",
+        "/v1/databases/{id}/ask",
+        "/v1/databases/{id}/execute",
+        "/v1/databases/{id}/schema",
+        "/v1/databases/{id}/sync",
+        "/v1/databases/{id}/tables/{table_id}",
+        "/v1/databases/{id}/validate",
+        "/v1/documents/{id}",
+        "/v1/documents/{id}/chunks",
+        "/v1/documents/{id}/content",
+        "/v1/documents/{id}/restore",
+        "/v1/documents/{id}/retry",
+        "/v1/documents/{id}/text",
+        "/v1/keys",
+        "/v1/keys/{id}",
+        "/v1/knowledge-bases",
+        "/v1/knowledge-bases/{id}",
+        "/v1/knowledge-bases/{id}/documents",
+        "/v1/queries",
+        "/v1/queries/{id}",
+        "/v1/search",
     ];
     let mut found: Vec<&str> = paths.keys().map(String::as_str).collect();
     found.sort_unstable();

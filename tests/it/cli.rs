@@ -20,11 +20,8 @@ struct Server {
 
 impl Server {
     fn start(data_dir: &Path) -> Server {
-        let mut child = command(data_dir)
-            .args(["serve", "--bind", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            command(data_dir).args(["serve", "--bind", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let listening = lines.find(|line| line.as_ref().unwrap().starts_with("Almanac listens on"));
         assert!(listening.is_some(), "the server ended before it listened");
@@ -92,12 +89,14 @@ fn a_newcomer_serves_ingests_searches_asks_and_stops() {
 
     std::fs::create_dir_all(data_dir.join("databases")).unwrap();
     let sales = data_dir.join("databases/sales.sqlite");
-    let made = Command::new("python3").args(["fixtures/make/sales_database.py", "--sqlite"]).arg(&sales).status().unwrap();
+    let made =
+        Command::new("python3").args(["fixtures/make/sales_database.py", "--sqlite"]).arg(&sales).status().unwrap();
     assert!(made.success());
     assert!(server.client(&["database", "add", "sales", "sqlite:sales.sqlite"]).status.success());
     let asked = server.client(&["ask", "--database", "sales", "How many customers are there?"]);
     assert!(text(&asked).contains("(1 row)"), "{}", text(&asked));
-    let csv = server.client(&["sql", "--database", "sales", "--csv", "select name from categories order by name limit 1"]);
+    let csv =
+        server.client(&["sql", "--database", "sales", "--csv", "select name from categories order by name limit 1"]);
     assert_eq!(text(&csv).lines().next(), Some("name"), "{}", text(&csv));
     let refused = server.client(&["sql", "--database", "sales", "delete from orders"]);
     assert!(!refused.status.success() && text(&refused).contains("was not run"), "{}", text(&refused));
@@ -121,7 +120,8 @@ fn a_document_in_hand_when_the_server_is_killed_is_finished_after_a_restart() {
     let data_dir = scratch_dir();
     let mut server = Server::start(&data_dir);
     let long = data_dir.join("long.txt");
-    let sentence = |number: usize| format!("Sentence number {number} says that station {number} measures wind and rain.\n");
+    let sentence =
+        |number: usize| format!("Sentence number {number} says that station {number} measures wind and rain.\n");
     std::fs::write(&long, (0..4_000).map(sentence).collect::<String>()).unwrap();
     let mut ingesting = command(&data_dir).args(["ingest", "-k", "long"]).arg(&long).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(1_500));
@@ -142,7 +142,11 @@ fn wrong_settings_are_all_listed_and_nothing_starts() {
     let output = command(&scratch_dir()).args(["serve", "--bind", "nowhere", "--set", "colour=red"]).output().unwrap();
     assert!(!output.status.success());
     assert!(text(&output).contains("bind:") && text(&output).contains("colour:"), "{}", text(&output));
-    let shown = command(&scratch_dir()).env("ALMANAC_ADMIN_KEY", "a-key-that-must-not-be-shown").arg("config").output().unwrap();
+    let shown = command(&scratch_dir())
+        .env("ALMANAC_ADMIN_KEY", "a-key-that-must-not-be-shown")
+        .arg("config")
+        .output()
+        .unwrap();
     assert!(text(&shown).contains("[redacted]") && !text(&shown).contains("must-not"), "{}", text(&shown));
 }
 

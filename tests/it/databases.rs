@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use crate::{
     fake_openai::{FakeOpenAi, KEY},
-    support::{TestApp, fixture, new_database},
+    support::{TestApp, fixture, new_user_database},
 };
 
 /// The sample company's sales database as a SQLite file of this test's own.
@@ -24,7 +24,7 @@ async fn sales(app: &TestApp) -> String {
 
 /// The same database on PostgreSQL.
 async fn sales_on_postgres(app: &TestApp) -> String {
-    let url = new_database().await;
+    let url = new_user_database().await;
     let mut connection = PgConnection::connect(&url).await.unwrap();
     let script = String::from_utf8(fixture("database/sales.postgres.sql")).unwrap();
     connection.execute(sqlx::AssertSqlSafe(script)).await.unwrap();
@@ -101,7 +101,9 @@ async fn a_model_writes_sql_and_the_guard_has_the_last_word() {
     let database = sales(&app).await;
     let path = format!("/v1/databases/{database}/ask");
     let question = json!({"question": "How many orders are there?"});
-    fake.say("Here you are:\n```json\n{\"sql\": \"SELECT count(*) FROM orders\", \"explanation\": \"Counts orders.\"}\n```");
+    fake.say(
+        "Here you are:\n```json\n{\"sql\": \"SELECT count(*) FROM orders\", \"explanation\": \"Counts orders.\"}\n```",
+    );
     let query = app.post(&path, question.clone()).await.expect(StatusCode::OK);
     assert_eq!((&query["generator"], &query["executed"]), (&json!("model"), &json!(true)), "{query:#}");
 
@@ -155,9 +157,11 @@ async fn what_is_hidden_does_not_exist() {
     let schema = app.get(&format!("/v1/databases/{database}/schema")).await.json();
     let table = schema["tables"].as_array().unwrap().iter().find(|table| table["name"] == "employees").unwrap();
     let path = format!("/v1/databases/{database}/tables/{}", table["id"].as_str().unwrap());
-    let hidden = app.patch(&path, json!({"hidden": true, "description": "Not for everybody."})).await.expect(StatusCode::OK);
+    let hidden =
+        app.patch(&path, json!({"hidden": true, "description": "Not for everybody."})).await.expect(StatusCode::OK);
     assert_eq!((&hidden["hidden"], &hidden["description"]), (&json!(true), &json!("Not for everybody.")));
-    let refused = app.post(&format!("/v1/databases/{database}/execute"), json!({"sql": "select * from employees"})).await;
+    let refused =
+        app.post(&format!("/v1/databases/{database}/execute"), json!({"sql": "select * from employees"})).await;
     assert_eq!(refused.json()["violations"][0]["code"], "unknown_table", "{}", refused.text);
     app.post(&format!("/v1/databases/{database}/sync"), json!({})).await.expect(StatusCode::ACCEPTED);
     app.synced(&database).await;
@@ -185,7 +189,7 @@ async fn rows_come_as_csv_and_are_capped() {
 #[tokio::test]
 async fn a_database_that_cannot_be_reached_or_may_not_be_is_a_clear_problem() {
     let app = TestApp::start().await;
-    let create = |url: &str| app.post("/v1/databases", json!({"name": format!("n {url}"), "url": url}));
+    let create = |url: &str| app.post("/v1/databases", json!({"name": uuid::Uuid::now_v7(), "url": url}));
     for url in [
         "mysql://a:secret@127.0.0.1/b",
         "nonsense",
@@ -218,7 +222,8 @@ async fn connection_strings_are_sealed_in_the_store() {
     sales(&app).await;
     let url = secrecy::ExposeSecret::expose_secret(app.app.config.database_url.as_ref().unwrap()).to_owned();
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    let sealed: Vec<u8> = sqlx::query_scalar("select url_sealed from databases").fetch_one(&mut connection).await.unwrap();
+    let sealed: Vec<u8> =
+        sqlx::query_scalar("select url_sealed from databases").fetch_one(&mut connection).await.unwrap();
     assert!(!sealed.windows(6).any(|window| window == b"sqlite"), "the URL lies there in clear text");
     assert!(Path::new(&app.data_dir).join("secret.key").exists());
 }

@@ -104,7 +104,11 @@ async fn bad_files_fail_with_a_code_and_disturb_nothing() {
         let document = app.upload(&knowledge_base, name, fixture(&format!("broken/{name}"))).await;
         match code {
             Some(code) => {
-                assert_eq!((&document["status"], &document["error"]["code"]), (&json!("failed"), &json!(code)), "{name}: {document:#}");
+                assert_eq!(
+                    (&document["status"], &document["error"]["code"]),
+                    (&json!("failed"), &json!(code)),
+                    "{name}: {document:#}"
+                );
                 assert!(document["error"]["detail"].as_str().unwrap().len() > 10, "{document:#}");
             }
             None => {
@@ -117,7 +121,8 @@ async fn bad_files_fail_with_a_code_and_disturb_nothing() {
     let truncated = app.upload(&knowledge_base, "truncated.pdf", fixture("broken/truncated.pdf")).await;
     assert!(matches!(truncated["status"].as_str(), Some("indexed" | "failed")), "{truncated:#}");
     for name in ["picture.png", "archive.zip"] {
-        let form = multipart::Form::new().part("file", multipart::Part::bytes(fixture(&format!("broken/{name}"))).file_name(name));
+        let form = multipart::Form::new()
+            .part("file", multipart::Part::bytes(fixture(&format!("broken/{name}"))).file_name(name));
         let path = format!("/v1/knowledge-bases/{knowledge_base}/documents");
         let refused = app.send(app.request(Method::POST, &path).multipart(form)).await;
         assert_eq!(refused.problem(415), "unsupported_media_type");
@@ -149,7 +154,8 @@ async fn an_upload_over_the_limit_is_refused_and_leaves_nothing() {
     let knowledge_base = app.knowledge_base().await;
     let path = format!("/v1/knowledge-bases/{knowledge_base}/documents");
     for megabytes in [2, 100] {
-        let form = multipart::Form::new().part("file", multipart::Part::bytes(vec![b'a'; megabytes << 20]).file_name("a.txt"));
+        let form =
+            multipart::Form::new().part("file", multipart::Part::bytes(vec![b'a'; megabytes << 20]).file_name("a.txt"));
         // A server that has heard enough may close the connection before a client has sent all.
         if let Ok(response) = app.request(Method::POST, &path).multipart(form).send().await {
             assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);

@@ -1,14 +1,15 @@
 //! Users' databases from the outside: a URL, what introspection finds, and statements that the guard let through.
 
-use std::{env, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use almanac::postgres::{EmbeddedPostgres, Install, SUPERUSER};
 use almanac::text_to_sql::engine::{Access, EngineError, SqlEngine, connect};
 use almanac::text_to_sql::guard::{self, Policy};
 use almanac::text_to_sql::run::{Caps, Rows};
-use almanac::text_to_sql::schema::{Engine, Schema};
+use almanac::text_to_sql::schema::Schema;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, sqlite::SqliteConnectOptions};
+
+use crate::support::{new_database, scratch_dir};
 
 /// The same tables for both engines.
 const SHOP: &str = "
@@ -56,60 +57,52 @@ async fn a_slow_statement_that_the_guard_allows_ends_at_its_deadline() {
     }
 }
 
+#[tokio::test]
+async fn names_mean_what_they_meant_to_the_guard_when_the_logins_path_changes_later() {
+    let database = Database::postgres().await;
+    let statement = guard::check("select count(*) from customers", &database.schema, &Policy::default()).unwrap();
+    let mut owner = PgConnection::connect(&database.url).await.unwrap();
+    let moved = "create schema decoy; create table decoy.customers (id integer);
+        do $$ begin execute format('alter database %I set search_path = decoy, public', current_database()); end $$";
+    sqlx::raw_sql(moved).execute(&mut owner).await.unwrap();
+    // A new engine has new sessions, which start under the new path.
+    let later = connect(&database.url.clone().into(), &Access::default()).await.unwrap();
+    let rows = later.run(&statement, &Caps::default()).await.unwrap();
+    assert_eq!(json!(rows.rows), json!([[2]]));
+}
+
 struct Database {
+    url: String,
     engine: Arc<dyn SqlEngine>,
     schema: Schema,
-    server: Option<EmbeddedPostgres>,
-    dir: PathBuf,
 }
 
 impl Database {
     async fn sqlite() -> Self {
-        let dir = test_dir();
-        fs::create_dir_all(&dir).unwrap();
+        let dir = scratch_dir();
         let file = SqliteConnectOptions::new().filename(dir.join("shop.db")).create_if_missing(true);
         let mut connection = file.connect().await.unwrap();
         sqlx::raw_sql(SHOP).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
-        let access = Access { sqlite_dirs: vec![dir.clone()], ..Access::default() };
-        Self::new("sqlite:shop.db", &access, None, dir).await
+        Self::new("sqlite:shop.db".to_owned(), &Access { sqlite_dirs: vec![dir], ..Access::default() }).await
     }
 
     async fn postgres() -> Self {
-        let dir = test_dir();
-        let root = dir.clone();
-        let started = tokio::task::spawn_blocking(move || {
-            let install = Install::find(env::var_os("ALMANAC_POSTGRES_DIR").map(PathBuf::from).as_deref()).unwrap();
-            EmbeddedPostgres::start_without_fsync(&install, &root).unwrap()
-        });
-        let server = started.await.unwrap();
-        let url = server.url(SUPERUSER, "postgres");
+        let url = new_database().await;
         let mut connection = PgConnection::connect(&url).await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(format!("{SHOP}; analyze"))).execute(&mut connection).await.unwrap();
-        Self::new(&url, &Access::default(), Some(server), dir).await
+        Self::new(url, &Access::default()).await
     }
 
-    async fn new(url: &str, access: &Access, server: Option<EmbeddedPostgres>, dir: PathBuf) -> Self {
-        let engine = connect(&url.to_owned().into(), access).await.unwrap();
+    async fn new(url: String, access: &Access) -> Self {
+        let engine = connect(&url.clone().into(), access).await.unwrap();
         let schema = engine.introspect().await.unwrap();
         assert_eq!(schema.engine, engine.engine());
-        assert_eq!(schema.engine == Engine::Postgres, server.is_some());
-        Self { engine, schema, server, dir }
+        Self { url, engine, schema }
     }
 
     async fn run(&self, sql: &str) -> Result<Rows, EngineError> {
         let statement = guard::check(sql, &self.schema, &Policy::default()).unwrap();
         self.engine.run(&statement, &Caps::default()).await
     }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        drop(self.server.take());
-        fs::remove_dir_all(&self.dir).unwrap();
-    }
-}
-
-fn test_dir() -> PathBuf {
-    env::temp_dir().join(format!("almanac-it-engines-{}", uuid::Uuid::now_v7().simple()))
 }

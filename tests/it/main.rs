@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a failed unwrap is the message")]
 
+mod api;
+mod architecture;
+mod cli;
+mod databases;
+mod documents;
 mod embedded_postgres;
 mod embedding;
 mod engines;
@@ -9,3 +14,6 @@ mod extract_worker;
 mod fake_openai;
 mod fixtures;
 mod models;
+mod search;
+mod support;
+mod tenancy;

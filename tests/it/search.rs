@@ -103,7 +103,8 @@ async fn bad_searches_are_refused_with_the_field_that_is_wrong() {
 async fn an_answer_without_a_model_is_cited_verbatim_or_says_that_there_is_none() {
     let app = TestApp::start().await;
     handbook(&app).await;
-    let answer = app.post("/v1/answers", json!({"question": "What is an active customer?"})).await.expect(StatusCode::OK);
+    let answer =
+        app.post("/v1/answers", json!({"question": "What is an active customer?"})).await.expect(StatusCode::OK);
     assert_eq!((&answer["mode"], &answer["model"]), (&json!("extractive"), &Value::Null));
     assert!(answer["answer"].as_str().unwrap().contains("[1]"), "{answer:#}");
     assert_citations_are_verbatim(&app, &answer).await;
@@ -142,7 +143,9 @@ async fn a_model_writes_the_answer_and_what_it_cites_is_checked() {
     let prompt = fake.seen().last().unwrap().body["messages"].to_string();
     assert!(prompt.contains("60 months") && prompt.contains("<passage"), "{prompt}");
     let asked = fake.seen().len();
-    app.post("/v1/answers", json!({"question": "What is the airspeed of an unladen swallow?"})).await.expect(StatusCode::OK);
+    app.post("/v1/answers", json!({"question": "What is the airspeed of an unladen swallow?"}))
+        .await
+        .expect(StatusCode::OK);
     assert_eq!(fake.seen().len(), asked, "nothing relevant: the model is not asked");
 
     fake.script(vec![Behaviour::Refuse { status: 401, retry_after: None, code: "invalid_api_key" }]);

@@ -3,7 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -233,25 +233,42 @@ pub async fn new_database() -> String {
     let (admin, url) = match std::env::var("ALMANAC_TEST_DATABASE_URL") {
         Ok(external) => {
             let mut url = url::Url::parse(&external).unwrap();
+            let kept: Vec<_> = url
+                .query_pairs()
+                .filter(|(key, _)| key != "dbname")
+                .map(|(k, v)| (k.into_owned(), v.into_owned()))
+                .collect();
+            url.query_pairs_mut().clear().extend_pairs(kept);
             url.set_path(&name);
             (external, url.to_string())
         }
-        Err(_) => {
-            let postgres = Arc::clone(postgres());
-            (postgres.url(SUPERUSER, "postgres"), postgres.url(SUPERUSER, &name))
-        }
+        Err(_) => (postgres().url(SUPERUSER, "postgres"), postgres().url(SUPERUSER, &name)),
     };
-    let mut connection = PgConnection::connect(&admin).await.unwrap();
-    connection.execute(sqlx::AssertSqlSafe(format!("create database {name}"))).await.unwrap();
-    connection.close().await.unwrap();
+    create_database(&admin, &name).await;
     url
 }
 
+/// A new database on a server that is not Almanac's own, as users have them: its URL.
+pub async fn new_user_database() -> String {
+    static SERVER: OnceLock<EmbeddedPostgres> = OnceLock::new();
+    let server = tokio::task::spawn_blocking(|| SERVER.get_or_init(start_postgres)).await.unwrap();
+    let name = format!("u_{}", Uuid::now_v7().simple());
+    create_database(&server.url(SUPERUSER, "postgres"), &name).await;
+    server.url(SUPERUSER, &name)
+}
+
+async fn create_database(admin: &str, name: &str) {
+    let mut connection = PgConnection::connect(admin).await.unwrap();
+    connection.execute(sqlx::AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+fn postgres() -> &'static EmbeddedPostgres {
+    static POSTGRES: OnceLock<EmbeddedPostgres> = OnceLock::new();
+    POSTGRES.get_or_init(|| std::thread::spawn(start_postgres).join().unwrap())
+}
+
 /// Stopped by the kernel when the test run ends: its supervisor's thread dies with the process.
-fn postgres() -> &'static Arc<EmbeddedPostgres> {
-    static POSTGRES: OnceLock<Arc<EmbeddedPostgres>> = OnceLock::new();
-    POSTGRES.get_or_init(|| {
-        let start = || EmbeddedPostgres::start_without_fsync(&install(), &scratch_dir().join("postgres")).unwrap();
-        Arc::new(std::thread::spawn(start).join().unwrap())
-    })
+fn start_postgres() -> EmbeddedPostgres {
+    EmbeddedPostgres::start_without_fsync(&install(), &scratch_dir().join("postgres")).unwrap()
 }

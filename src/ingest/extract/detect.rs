@@ -68,11 +68,11 @@ pub fn detect(head: &[u8], file_name: Option<&str>, declared: Option<&str>) -> R
     let named = file_name.and_then(by_name).or_else(|| declared.and_then(by_mime));
     match named {
         // A damaged header still says PDF by its name: the reader then says how damaged it is.
-        Some(ContentType::Pdf) => Ok(ContentType::Pdf),
+        Some(ContentType::Pdf) if !is_text(head) => Ok(ContentType::Pdf),
         _ if !is_text(head) => Err(UnsupportedType { what: "a binary file of unknown kind" }),
-        Some(content_type) => Ok(content_type),
-        None if is_html(head) => Ok(ContentType::Html),
-        None => Ok(ContentType::Text),
+        Some(content_type) if content_type != ContentType::Pdf => Ok(content_type),
+        _ if is_html(head) => Ok(ContentType::Html),
+        _ => Ok(ContentType::Text),
     }
 }
 

@@ -50,7 +50,8 @@ where
             Err(_) => return Err(ModelError::Timeout(format!("no answer by the deadline, at try {tried}"))),
         };
         let pause = after.unwrap_or_else(|| pause(tried, chance()));
-        if tried == TRIES || Instant::now() + pause >= deadline {
+        // A server may ask for a pause that no clock can count.
+        if tried == TRIES || Instant::now().checked_add(pause).is_none_or(|end| end >= deadline) {
             return Err(ModelError::Retry(detail));
         }
         tracing::debug!(tried, ?pause, detail, "a model server failed; trying again");

@@ -41,9 +41,20 @@ impl Postgres {
         Ok(Self { sessions })
     }
 
-    /// What `run` does with the text of a statement; apart so that tests can send what no guard would let through.
+    /// Runs what no guard would let through.
+    #[cfg(test)]
     async fn run_text(&self, sql: &str, caps: &Caps) -> Result<Rows, EngineError> {
+        self.run_under(None, sql, caps).await
+    }
+
+    /// Runs a text with its unqualified names looked up in `search_path`; without one, as the login would find them.
+    async fn run_under(&self, search_path: Option<&[String]>, sql: &str, caps: &Caps) -> Result<Rows, EngineError> {
         let mut busy = self.sessions.begin(caps.deadline).await?;
+        if let Some(search_path) = search_path
+            && let Err(error) = busy.session().pin(search_path).await
+        {
+            return Err(busy.fail(&error, caps.deadline));
+        }
         let Session { connection, meter, .. } = busy.session();
         let ran = unpanicked(run::postgres::run(connection, meter, sql, caps));
         match timeout(caps.deadline + GRACE, ran).await {
@@ -80,7 +91,7 @@ impl SqlEngine for Postgres {
     }
 
     async fn run(&self, statement: &ReadOnlySql, caps: &Caps) -> Result<Rows, EngineError> {
-        self.run_text(statement.text(), caps).await
+        self.run_under(Some(statement.search_path()), statement.text(), caps).await
     }
 
     async fn close(&self) {

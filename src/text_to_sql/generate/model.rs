@@ -277,12 +277,17 @@ fn plain_answer(text: &str) -> Option<Answer> {
     (!lines.is_empty()).then(|| Answer { sql: Some(lines.join("\n")), explanation: None })
 }
 
-/// The one query among the statements, without its semicolon; `None` where there is none or more than one.
+/// The one query among the statements, without its semicolon. Models like to set up a session around it, which costs
+/// nothing to leave out; beside a statement that does anything else, the query is only half of what was meant.
 fn only_query(sql: &str, engine: Engine) -> Option<String> {
-    let mut queries = statements(sql, engine)?.into_iter().filter(|statement| is_query(statement, engine));
-    let query = queries.next()?;
-    queries.next().is_none().then_some(query)
+    let statements = statements(sql, engine)?.into_iter();
+    let (mut queries, others): (Vec<_>, Vec<_>) = statements.partition(|statement| begins(statement, engine, &QUERY));
+    let harmless = others.iter().all(|statement| begins(statement, engine, &SESSION));
+    (harmless && queries.len() == 1).then(|| queries.remove(0))
 }
+
+const QUERY: [&str; 3] = ["select", "with", "values"];
+const SESSION: [&str; 5] = ["set", "begin", "start", "commit", "use"];
 
 /// Split at semicolons that are outside of quotes and comments.
 fn statements(sql: &str, engine: Engine) -> Option<Vec<String>> {
@@ -309,10 +314,10 @@ fn byte_at(sql: &str, line: u64, column: u64) -> Option<usize> {
     sql.get(line_start..)?.char_indices().nth(column).map(|(at, _)| line_start + at)
 }
 
-fn is_query(statement: &str, engine: Engine) -> bool {
+fn begins(statement: &str, engine: Engine, verbs: &[&str]) -> bool {
     let tokens = Tokenizer::new(dialect(engine), statement).tokenize().unwrap_or_default();
     let first = tokens.iter().find(|token| !matches!(token, Token::Whitespace(_) | Token::LParen));
-    matches!(first, Some(Token::Word(word)) if ["select", "with", "values"].iter().any(|verb| word.value.eq_ignore_ascii_case(verb)))
+    matches!(first, Some(Token::Word(word)) if verbs.iter().any(|verb| word.value.eq_ignore_ascii_case(verb)))
 }
 
 fn dialect(engine: Engine) -> &'static dyn Dialect {
@@ -447,6 +452,7 @@ mod tests {
             r#"{"sql": null, "explanation": "There are no invoices."}"#,
             r#"{"sql": "select 1; select 2"}"#,
             r#"{"sql": "drop table customers"}"#,
+            r#"{"sql": "delete from customers; select 1"}"#,
             r#"{"sql": 7}"#,
             r#"{"sql": "select 'open"#,
         ] {

@@ -142,6 +142,19 @@ impl Session {
         Ok(())
     }
 
+    /// Names mean what they meant to the guard, even if the login's own path has changed since.
+    pub(super) async fn pin(&mut self, search_path: &[String]) -> Result<(), sqlx::Error> {
+        let quoted = search_path.iter().map(|schema| format!("\"{}\"", schema.replace('"', "\"\"")));
+        let path: Vec<String> =
+            ["pg_catalog".to_owned()].into_iter().chain(quoted).chain(["pg_temp".to_owned()]).collect();
+        sqlx::query("select pg_catalog.set_config('search_path', $1, true)")
+            .bind(path.join(", "))
+            .persistent(false)
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
+    }
+
     /// Two round trips: `discard all` must not run inside a transaction, nor in one message with another statement.
     async fn reset(&mut self) -> Result<(), sqlx::Error> {
         sqlx::raw_sql("rollback").execute(&mut self.connection).await?;
