@@ -132,7 +132,7 @@ fn a_document_in_hand_when_the_server_is_killed_is_finished_after_a_restart() {
     let server = Server::start(&data_dir);
     let again = server.client(&["ingest", "-k", "long", long.to_str().unwrap()]);
     assert!(again.status.success(), "{}", text(&again));
-    let found = server.client(&["search", "station 3999", "--mode", "text", "-n", "1"]);
+    let found = server.client(&["search", "station 3999", "--mode", "text", "-n", "1", "--json"]);
     assert!(text(&found).contains("3999"), "{}", text(&found));
     assert!(server.interrupt());
 }
