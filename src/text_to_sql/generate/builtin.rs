@@ -15,6 +15,7 @@ mod reader;
 mod restate;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use super::{Draft, Generated, MAX_DRAFTS};
 use crate::text_to_sql::link::catalog::Catalog;
@@ -73,6 +74,7 @@ fn draft(catalog: &Catalog, tokens: &[Token], mentions: &[Mention], choices: &[C
 fn finish(reader: &mut Reader, plan: &Plan, joins: &JoinTree) -> Draft {
     let catalog = reader.catalog;
     coverage::doubt_joins(reader, plan, joins);
+    unread::doubt_unread(reader, plan);
     let unused_words = coverage::unused_words(reader);
     let confidence = coverage::confidence(reader, &unused_words);
     Draft {

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::words::{identifier_stems, stem};
+use super::words::{identifier_stems, stem, stems_without_unit};
 use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Schema, Table};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,6 +44,8 @@ pub struct ColumnEntry<'s> {
     pub is_id: bool,
     /// Part of a foreign key.
     pub is_foreign: bool,
+    /// A foreign key to the table it is in: another row of the same kind.
+    pub refers_to_own_table: bool,
     /// No two rows share its value, as far as the catalog says.
     pub is_unique: bool,
 }
@@ -316,7 +318,8 @@ fn column_entry<'s>(
     column: &'s Column,
     key: &HashSet<&str>,
 ) -> ColumnEntry<'s> {
-    let names = names(&column.name, &column.synonyms, column.description.as_deref());
+    let mut names = names(&column.name, &column.synonyms, column.description.as_deref());
+    names.extend(stems_without_unit(&column.name).filter(|bare| !names.contains(bare)));
     let in_key = key.contains(column.name.as_str());
     let alone = |columns: &[String]| columns.len() == 1 && columns[0] == column.name;
     let is_unique =
@@ -330,6 +333,9 @@ fn column_entry<'s>(
         names,
         is_id,
         is_foreign: false,
+        refers_to_own_table: table.foreign_keys.iter().any(|key| {
+            key.referenced_table == table.name && key.referenced_schema == table.schema && alone(&key.columns)
+        }),
         is_unique,
     }
 }

@@ -8,13 +8,16 @@ use std::collections::BTreeSet;
 
 use super::catalog::{Catalog, ColumnEntry, ColumnId, Holds, TableId, joined, prefix};
 use super::tokens::Token;
-use super::words::{stem, synonyms};
+use super::words::{is_generic_verb, stem, synonyms};
 use super::{Found, Meaning};
 
 /// The longest name looked for, in words.
 const MAX_WORDS: usize = 6;
 /// Weaker matches are chance.
 const MIN_SCORE: f32 = 0.56;
+
+/// More than the two tables named one after the other.
+const DESCRIBED_TABLE: f32 = 1.04;
 
 /// Words of the grammar (aggregates, superlatives, orders) that name nothing when they stand alone.
 const GRAMMAR_WORDS: &[&str] = &[
@@ -50,7 +53,7 @@ const GENERIC_STEMS: &[&str] = &["number", "id", "code", "valu", "amount", "date
 
 /// Endings that say how a column holds what the rest of its name says.
 fn is_code(stem: &str) -> bool {
-    matches!(stem, "code" | "name" | "descript")
+    matches!(stem, "code" | "name" | "descript" | "on" | "at")
 }
 
 /// Every span that names a table or a column well enough.
@@ -65,6 +68,7 @@ pub fn find(tokens: &[Token], catalog: &Catalog) -> Vec<Found> {
             if let Some(span) = Span::new(tokens, start, end, &question) {
                 span.find_tables(catalog, &mut found);
                 span.find_columns(catalog, &mut found);
+                span.find_described_tables(catalog, &mut found);
             }
         }
     }
@@ -110,6 +114,11 @@ impl<'t> Span<'t> {
             matches!(first.lower.as_str(), "year" | "years") && tokens.get(end).is_some_and(|next| next.lower == "old");
         let names = !first.function && !last.function && inner_only && !grammar && !counts_alone && !age;
         let contiguous = stems.len() == words.len();
+        let counts_of = words.len() == 2
+            && first.lower == "total"
+            && matches!(last.lower.as_str(), "number" | "count")
+            && tokens.get(end).is_some_and(|next| next.lower == "of");
+        let names = names && !counts_of;
         (names && numbers == 0 && !stems.is_empty() && words.len() - stems.len() <= 2).then_some(Self {
             start,
             end,
@@ -132,6 +141,31 @@ impl<'t> Span<'t> {
             let score = scores.fold(0.0, f32::max);
             found.extend((score > MIN_SCORE).then(|| Found::new(self.start, self.end, Meaning::Table(id), score)));
         }
+    }
+
+    /// "product categories": the name of one table that the name of another, joined to it by a key, describes.
+    fn find_described_tables(&self, catalog: &Catalog, found: &mut Vec<Found>) {
+        let (&[describing, described], true) = (&self.stems[..], self.contiguous) else { return };
+        let here = |other: &Found| other.start == self.start && other.end == self.end;
+        let known = found
+            .iter()
+            .rev()
+            .take_while(|other| other.end >= self.start)
+            .any(|other| here(other) && other.candidate.score > 0.85);
+        let called = |id: TableId, stem: &str| catalog.table(id).names.iter().any(|name| *name == [stem]);
+        let joined = |id: TableId| {
+            catalog.edges_of(id).iter().map(|edge| catalog.edge(*edge)).any(|edge| {
+                let other = if edge.child == id { edge.parent } else { edge.child };
+                called(other, describing)
+            })
+        };
+        let verb = ["ed", "ing"].iter().any(|ending| self.words[1].lower.ends_with(ending));
+        let singular = !self.words[0].lower.ends_with('s') && !verb;
+        let ids = catalog.tables_with(described).iter().copied().filter(|id| called(*id, described) && joined(*id));
+        found.extend(
+            ids.filter(|_| singular && !known)
+                .map(|id| Found::new(self.start, self.end, Meaning::Table(id), DESCRIBED_TABLE)),
+        );
     }
 
     fn table_score(&self, name: &[String]) -> f32 {
@@ -315,7 +349,7 @@ impl<'t> Span<'t> {
     }
 
     fn synonym_score(&self, own: &BTreeSet<&str>, core: &BTreeSet<&str>) -> f32 {
-        if self.words.len() > 2 {
+        if self.words.len() > 2 || is_generic_verb(&self.words[0].lower) {
             return 0.0;
         }
         let mut best: f32 = 0.0;

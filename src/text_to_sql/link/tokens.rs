@@ -116,7 +116,25 @@ pub fn tokenize(question: &str) -> Vec<Token> {
         at = scan(&chars, at, &mut tokens);
     }
     multiply(&mut tokens);
+    mark_nouns(&mut tokens);
     merge_dates(&tokens)
+}
+
+/// Words that ask when they begin a clause and name something after these: "the list price", "average return time".
+const NOUNS_TOO: &[&str] = &["list", "return", "display", "show"];
+const BEFORE_NOUNS: &[&str] = &[
+    "the", "a", "an", "its", "their", "whose", "our", "average", "mean", "total", "highest", "lowest", "maximum",
+    "minimum", "of", "by", "with", "per", "each", "than",
+];
+
+fn mark_nouns(tokens: &mut [Token]) {
+    for at in 1..tokens.len().saturating_sub(1) {
+        let named = BEFORE_NOUNS.contains(&tokens[at - 1].lower.as_str());
+        let continued = tokens[at + 1].kind == TokenKind::Word && !tokens[at + 1].function;
+        if named && continued && NOUNS_TOO.contains(&tokens[at].lower.as_str()) {
+            tokens[at].function = false;
+        }
+    }
 }
 
 const NUMBER_WORDS: &[(&str, i32)] = &[

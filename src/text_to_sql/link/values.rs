@@ -133,7 +133,8 @@ fn spans(tokens: &[Token]) -> HashMap<String, Vec<Span>> {
     spans
 }
 
-/// Values begin and end in words that name something, or in capitals ("The Wall"); a bare number is no value.
+/// Values end in words that name something, or begin and end in capitals ("The Who"); a bare number is no value. A
+/// little word may begin one: `in_production`.
 fn may_be_value(tokens: &[Token], start: usize, end: usize) -> bool {
     let (first, last) = (&tokens[start], &tokens[end - 1]);
     let joins = |token: &Token| token.function || token.is_mark();
@@ -143,7 +144,8 @@ fn may_be_value(tokens: &[Token], start: usize, end: usize) -> bool {
             && !(first.capital && start > 0);
         return first.number().is_none() && first.dates().is_none() && !grammar && (!joins(first) || code);
     }
-    (!joins(first) && !joins(last)) || (first.capital && last.capital)
+    let begins = !first.is_mark() && !joins(last) && tokens[start..end].iter().all(|token| !token.is_mark());
+    (!joins(first) && !joins(last)) || begins || (first.capital && last.capital)
 }
 
 /// The text with its last word in the plural or the singular.

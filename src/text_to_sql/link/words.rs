@@ -13,9 +13,10 @@ const FUNCTION_WORDS: &[&str] = &[
     "a", "all", "also", "an", "and", "any", "are", "as", "at", "be", "been", "being", "both", "but", "by", "can",
     "could", "did", "display", "do", "does", "each", "either", "ever", "every", "find", "for", "from", "get", "give",
     "had", "has", "have", "her", "his", "how", "i", "if", "in", "into", "is", "it", "its", "list", "many", "me",
-    "much", "no", "not", "of", "on", "or", "per", "please", "return", "should", "show", "some", "tell", "than", "that",
-    "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "us", "was", "we", "were", "what",
-    "when", "where", "which", "who", "whom", "whose", "will", "with", "would", "you", "s", "t", "d", "m", "re",
+    "much", "my", "no", "not", "of", "on", "or", "our", "per", "please", "return", "should", "show", "some", "tell",
+    "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "us", "was", "we",
+    "were", "what", "when", "where", "which", "who", "whom", "whose", "will", "with", "would", "you", "s", "t", "d",
+    "m", "re",
 ];
 
 /// Plurals and spellings the stemmer does not bring together.
@@ -133,6 +134,122 @@ const SYNONYMS: &[&[&str]] = &[
     &["begin", "start"],
     &["born", "birth"],
 ];
+
+/// Units and currencies that end the name of a measure and that nobody says: `price_eur`, `weight_kg`.
+const UNITS: &[&str] = &[
+    "eur",
+    "euro",
+    "euros",
+    "usd",
+    "dollar",
+    "dollars",
+    "gbp",
+    "chf",
+    "jpy",
+    "cny",
+    "inr",
+    "cad",
+    "aud",
+    "nzd",
+    "sek",
+    "nok",
+    "dkk",
+    "pln",
+    "czk",
+    "huf",
+    "brl",
+    "zar",
+    "cents",
+    "percent",
+    "kg",
+    "kgs",
+    "mg",
+    "lb",
+    "lbs",
+    "oz",
+    "tons",
+    "tonnes",
+    "km",
+    "cm",
+    "mm",
+    "miles",
+    "ft",
+    "inches",
+    "sqm",
+    "sqft",
+    "ms",
+    "us",
+    "ns",
+    "sec",
+    "secs",
+    "kb",
+    "mb",
+    "gb",
+    "tb",
+    "bytes",
+    "kwh",
+    "mwh",
+    "kw",
+    "mw",
+    "celsius",
+    "fahrenheit",
+    "ml",
+    "mph",
+    "kmh",
+    "kph",
+    "g",
+    "m",
+    "s",
+];
+/// Units that people also count in, so that they carry meaning after a single word: `credit_hours`.
+const COUNTED_UNITS: &[&str] = &["seconds", "minutes", "hours", "days", "weeks", "months", "years"];
+/// Words that need the unit after them: `total_kg` is no "total".
+const QUANTITIES: &[&str] =
+    &["number", "total", "count", "average", "maximum", "minimum", "sum", "mean", "median", "per", "in", "by"];
+
+/// Verbs that say no more than that something is there or was entered, in the forms that questions use.
+const GENERIC_VERBS: &[&str] = &[
+    "placed",
+    "made",
+    "make",
+    "makes",
+    "done",
+    "did",
+    "created",
+    "recorded",
+    "registered",
+    "received",
+    "receive",
+    "exist",
+    "exists",
+    "existing",
+    "existed",
+    "held",
+    "hold",
+    "holds",
+    "issued",
+    "issue",
+    "happened",
+    "happen",
+    "occurred",
+    "entered",
+    "stored",
+    "listed",
+];
+
+/// Whether a lower-case word is a verb without content of its own.
+pub fn is_generic_verb(word: &str) -> bool {
+    GENERIC_VERBS.contains(&word)
+}
+
+/// The stems of a measure's name without the unit that ends it.
+pub fn stems_without_unit(name: &str) -> Option<Vec<String>> {
+    let words = identifier_words(name);
+    let (unit, rest) = words.split_last()?;
+    let spare = UNITS.contains(&unit.as_str()) || (rest.len() > 1 && COUNTED_UNITS.contains(&unit.as_str()));
+    let names = rest.iter().any(|word| !QUANTITIES.contains(&word.as_str()));
+    (spare && names).then(|| identifier_stems(&rest.join(" "))).filter(|stems| !stems.is_empty())
+}
 
 /// Whether a lower-case word only joins others.
 pub fn is_function_word(word: &str) -> bool {

@@ -79,6 +79,7 @@ fn add_counted_and_grouped(reader: &mut Reader, plan: &mut Plan) {
         return;
     }
     let head = leading_table(reader).filter(|_| !plain && !aggregated && !leading);
+    doubt_dropped_outputs(reader, plan);
     plan.outputs.retain(|output| output.is_aggregate());
     if let Some(head) = head {
         show_table(reader, plan, head);
@@ -86,6 +87,18 @@ fn add_counted_and_grouped(reader: &mut Reader, plan: &mut Plan) {
         return;
     }
     plan.outputs.insert(0, count);
+}
+
+/// A column that the question names and a count leaves no place for is a part of the question that went unread.
+const DROPPED_OUTPUT: f32 = 0.6;
+
+fn doubt_dropped_outputs(reader: &mut Reader, plan: &Plan) {
+    for output in plan.outputs.iter().filter(|output| !output.is_aggregate()) {
+        let read = output.column().is_some_and(|column| plan.conditions.iter().any(|known| known.column() == column));
+        if let Some(column) = output.column().filter(|_| !read) {
+            reader.assume(DROPPED_OUTPUT, format!("{} plays no part in the count", reader.name(column)));
+        }
+    }
 }
 
 /// "Show the regions and the number of …": the table named before the count, to be shown beside it.
@@ -155,29 +168,14 @@ fn add_groups(reader: &mut Reader, plan: &mut Plan) -> Vec<Expression> {
                 let display = reader.catalog.display(table).into_iter().take(1).map(Expression::Column);
                 shown.extend(display.filter(|_| !own));
             }
-            Group::Period(unit) => match period_column(reader) {
-                Some(column) => {
-                    plan.groups.push(Expression::Period(column, unit));
-                    plan.order = vec![Order { expression: Expression::Period(column, unit), descending: false }];
-                    shown.push(Expression::Period(column, unit));
-                }
-                None => reader.missing = Some("No date column is known by which to group.".to_owned()),
-            },
+            Group::Period(column, unit) => {
+                plan.groups.push(Expression::Period(column, unit));
+                plan.order = vec![Order { expression: Expression::Period(column, unit), descending: false }];
+                shown.push(Expression::Period(column, unit));
+            }
         }
     }
     shown
-}
-
-fn period_column(reader: &mut Reader) -> Option<ColumnId> {
-    let dates: Vec<ColumnId> = reader
-        .likely_tables()
-        .into_iter()
-        .flat_map(|table| reader.catalog.columns_of(table))
-        .filter(|column| reader.holds(*column) == Holds::Date)
-        .collect();
-    let column = dates.first().copied()?;
-    reader.assume(if dates.len() > 1 { 0.7 } else { 0.97 }, format!("the date meant is {}", reader.name(column)));
-    Some(column)
 }
 
 /// Nothing is named to show: the time or place that "when" and "where" ask for, else what rows are known by.

@@ -5,10 +5,11 @@
 
 use super::joins::JoinTree;
 use super::plan::{Condition, Expression, Function, Plan};
-use super::reader::{Choice, Kind, Reader};
+use super::reader::{Choice, Kind, Reader, Settled};
 use crate::text_to_sql::explain::list;
 use crate::text_to_sql::link::catalog::{Catalog, TableId};
 use crate::text_to_sql::link::tokens::{MAX_TOKENS, Token};
+use crate::text_to_sql::link::words::is_generic_verb;
 use crate::text_to_sql::link::{Meaning, Mention};
 
 /// A content word that the SQL does not reflect.
@@ -29,6 +30,7 @@ const SELECTED_GROUP: f32 = 0.88;
 /// Words without content in a question to a database.
 const EMPTY_WORDS: &[&str] = &[
     "about",
+    "list",
     "ones",
     "one",
     "there",
@@ -154,7 +156,6 @@ const EMPTY_WORDS: &[&str] = &[
     "retrieve",
     "get",
     "provide",
-    "report",
     "identify",
     "determine",
     "want",
@@ -299,13 +300,22 @@ pub fn unused_words(reader: &Reader) -> Vec<String> {
         !token.function
             && !token.is_mark()
             && !explains(*at)
-            && (literal || !EMPTY_WORDS.contains(&token.lower.as_str()) || mentioned(reader, *at))
+            && (literal || !(is_empty(&token.lower) || (*at == 0 && token.lower == "report")) || mentioned(reader, *at))
     };
     (0..reader.tokens.len()).filter(content).map(|at| reader.tokens[at].text.clone()).collect()
 }
 
+fn is_empty(word: &str) -> bool {
+    EMPTY_WORDS.contains(&word) || is_generic_verb(word)
+}
+
 fn mentioned(reader: &Reader, at: usize) -> bool {
-    reader.mentions.iter().any(|mention| mention.start <= at && at < mention.end)
+    reader.mentions.iter().any(|mention| mention.start <= at && at < mention.end && !is_generic(reader, mention))
+}
+
+/// A column that a verb without content happens to resemble, like `created_at`.
+fn is_generic(reader: &Reader, mention: &Settled) -> bool {
+    mention.kind == Kind::Column && mention.end == mention.start + 1 && is_generic_verb(reader.word(mention.start))
 }
 
 /// From 0 to 1.
@@ -317,7 +327,8 @@ pub fn confidence(reader: &Reader, unused: &[String]) -> f32 {
         })
     };
     let words: f32 = unused.iter().map(|word| if literal(word) { UNUSED_LITERAL } else { UNUSED_WORD }).product();
-    let idle = reader.mentions.iter().filter(|mention| !mention.used && mention.kind != Kind::Value).count();
+    let idle = |mention: &&Settled| !mention.used && mention.kind != Kind::Value && !is_generic(reader, mention);
+    let idle = reader.mentions.iter().filter(idle).count();
     let mentions: f32 = (0..idle).map(|_| UNUSED_MENTION).product();
     let choices: f32 = reader.choices.iter().map(|choice| choice_factor(*choice)).product();
     (0.98 * doubts * words * mentions * choices).clamp(0.0, 1.0)

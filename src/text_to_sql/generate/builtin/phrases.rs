@@ -202,7 +202,7 @@ pub fn comparison_after(tokens: &[Token], at: usize) -> Option<(Comparison, usiz
     }
     let up = HIGHER.contains(&word(2)) || matches!(word(2), "above" | "over" | "after");
     let down = LOWER.contains(&word(2)) || matches!(word(2), "below" | "under" | "before");
-    let number_follows = tokens.get(at + 3).is_some_and(|token| token.number().is_some());
+    let number_follows = tokens.get(at + 3).is_some_and(|token| token.number().is_some() || token.dates().is_some());
     match (up, down) {
         (true, _) if !number_follows => Some((Comparison::GreaterOrEqual, 2)),
         (_, true) if !number_follows => Some((Comparison::LessOrEqual, 2)),

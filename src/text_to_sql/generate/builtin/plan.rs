@@ -80,6 +80,10 @@ pub enum Condition {
     IsTrue {
         column: ColumnId,
     },
+    /// It has a value at all.
+    IsKnown {
+        column: ColumnId,
+    },
     /// Compared with the average of the column over its whole table.
     Average {
         column: ColumnId,
@@ -149,6 +153,7 @@ impl Condition {
             | Self::Matches { column, .. }
             | Self::SameText { column, .. }
             | Self::IsTrue { column }
+            | Self::IsKnown { column }
             | Self::Average { column, .. } => *column,
         }
     }

@@ -127,6 +127,7 @@ impl Printer<'_> {
                 format!("{column} {} {}", dialect::like(engine), pattern(text, *place))
             }
             Condition::SameText { text, .. } => format!("lower({column}) = lower({})", dialect::text(text)),
+            Condition::IsKnown { .. } => format!("{column} is not null"),
             Condition::IsTrue { .. } => dialect::truth(engine, &column),
             Condition::Average { column: id, comparison } => {
                 let (table, inner) = (self.table_name(self.catalog.table_of(*id)), self.bare(*id));

@@ -5,6 +5,9 @@
 //! should know where there is one.
 
 mod conditions;
+mod dates;
+mod flags;
+mod measures;
 mod numbers;
 mod outputs;
 mod ranking;
@@ -76,7 +79,7 @@ pub enum Superlative {
 pub enum Group {
     Column(ColumnId),
     Table(TableId),
-    Period(super::plan::Unit),
+    Period(ColumnId, super::plan::Unit),
 }
 
 pub struct Count {
@@ -316,7 +319,15 @@ impl<'a> Reader<'a> {
         }
         let preferred = best(kind).unwrap_or(0.0);
         let capital = self.tokens[mention.start].capital && mention.start > 0;
-        let value = best(Kind::Value).is_some_and(|score| (score >= preferred - 0.1 && capital) || preferred < 0.7);
+        let dated = kind == Kind::Column
+            && mention
+                .candidates
+                .first()
+                .and_then(|candidate| column_of(&candidate.meaning))
+                .is_some_and(|column| self.holds(column) == Holds::Date);
+        let value = best(Kind::Value).is_some_and(|score| {
+            (score >= preferred - 0.1 && capital) || preferred < 0.7 || (dated && mention.end == mention.start + 1)
+        });
         if value { Kind::Value } else { kind }
     }
 
@@ -428,8 +439,20 @@ impl<'a> Reader<'a> {
         if score < 0.75 {
             self.assume(0.8, format!("\"{}\" is {}", self.phrase(index), self.name(column)));
         }
+        self.doubt_own_reference(index, column);
         let mention = &mut self.mentions[index];
         (mention.column, mention.score, mention.weight) = (Some(column), score, weight);
+    }
+
+    /// "their managers" where the manager is a row of the same table: the reference is not what was asked for.
+    fn doubt_own_reference(&mut self, index: usize, column: ColumnId) {
+        let coded = self.words(self.mentions[index].start, self.mentions[index].end).any(|word| {
+            matches!(word, "id" | "ids" | "number" | "numbers" | "code" | "codes" | "identifier" | "identifiers")
+        });
+        if self.catalog.column(column).refers_to_own_table && !coded {
+            let table = &self.catalog.table(self.catalog.table_of(column)).table.name;
+            self.assume(0.5, format!("\"{}\" is only a reference to another row of {table}", self.phrase(index)));
+        }
     }
 
     /// A foreign key and the key it refers to say the same.

@@ -127,6 +127,7 @@ impl Words<'_> {
             }
             Condition::SameText { text, .. } => format!("{column} is \"{text}\""),
             Condition::IsTrue { .. } => format!("{column} is true"),
+            Condition::IsKnown { .. } => format!("{column} is known"),
             Condition::Average { comparison: by, .. } => format!("{column} is {}its average", comparison(*by)),
         }
     }

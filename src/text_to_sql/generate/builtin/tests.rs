@@ -541,6 +541,163 @@ fn drafts_are_distinct_and_best_first() {
     assert!(drafts.iter().enumerate().all(|(at, draft)| drafts[at + 1..].iter().all(|other| other.sql != draft.sql)));
 }
 
+/// A workshop with the habits of real schemas: units in names, states with underscores, several dates, a reference of
+/// staff to staff.
+fn workshop() -> Schema {
+    use ColumnKind::{Boolean, Date, Decimal, Integer, Text};
+    let id = || column("id", Integer, &[]);
+    let maybe = |name: &str| Column { nullable: true, ..column(name, Date, &[]) };
+    let tables = vec![
+        table("families", vec![id(), column("name", Text, &["Engines", "Brakes"])], &[]),
+        table(
+            "parts",
+            vec![
+                id(),
+                column("name", Text, &["Ratchet Wheel", "Brake Pad"]),
+                column("family_id", Integer, &[]),
+                column("list_price_eur", Decimal, &[]),
+                column("weight_kg", Decimal, &[]),
+                maybe("withdrawn_on"),
+                maybe("retired_on"),
+            ],
+            &[("family_id", "families")],
+        ),
+        table(
+            "workers",
+            vec![
+                id(),
+                column("name", Text, &[]),
+                column("title", Text, &["Fitter", "Foreman"]),
+                column("supervisor_id", Integer, &[]),
+                column("wants_bulletin", Boolean, &[]),
+            ],
+            &[("supervisor_id", "workers")],
+        ),
+        table(
+            "repairs",
+            vec![
+                id(),
+                column("worker_id", Integer, &[]),
+                column("state", Text, &["in_progress", "finished", "abandoned"]),
+                column("repaired_on", Date, &[]),
+                maybe("finished_on"),
+                maybe("abandoned_on"),
+                column("total_amount_eur", Decimal, &[]),
+                column("place_code", Text, &["north_hall", "yard"]),
+            ],
+            &[("worker_id", "workers")],
+        ),
+    ];
+    Schema { engine: Engine::Sqlite, search_path: vec!["public".to_owned()], tables }
+}
+
+fn at_work(question: &str) -> Draft {
+    drafts(question, &workshop()).swap_remove(0)
+}
+
+fn sure_sql(question: &str) -> String {
+    let draft = at_work(question);
+    assert!(draft.confidence >= DEFAULT_MIN_CONFIDENCE, "{draft:?}");
+    draft.sql.replace('\n', " ")
+}
+
+fn assert_unsure(question: &str) {
+    let draft = at_work(question);
+    assert!(draft.confidence < DEFAULT_MIN_CONFIDENCE, "{draft:?}");
+}
+
+#[test]
+fn a_unit_at_the_end_of_a_name_need_not_be_said() {
+    let priced = "select list_price_eur from parts where name = 'Ratchet Wheel'";
+    assert_eq!(sure_sql("What is the list price of the Ratchet Wheel?"), priced);
+    assert_eq!(sure_sql("What is the average list price of parts?"), "select avg(list_price_eur) from parts");
+    assert_eq!(
+        sure_sql("Which parts cost more than the average list price?"),
+        "select name from parts where list_price_eur > (select avg(list_price_eur) from parts)"
+    );
+    assert_eq!(sure_sql("What is the average weight of parts?"), "select avg(weight_kg) from parts");
+}
+
+#[test]
+fn of_whom_a_column_is_shown_is_shown_too() {
+    assert_eq!(
+        sure_sql("Show the two most expensive parts with their list price."),
+        "select name, list_price_eur from parts order by list_price_eur desc limit 2"
+    );
+}
+
+#[test]
+fn an_aggregate_in_a_name_is_taken_over_many_rows_and_never_listed_with_confidence() {
+    assert_eq!(
+        sure_sql("What is the total amount of all finished repairs?"),
+        "select sum(total_amount_eur) from repairs where state = 'finished'"
+    );
+    assert_unsure("Show the total amount of repairs");
+}
+
+#[test]
+fn a_table_described_by_another_is_the_one_named_last() {
+    assert_eq!(sure_sql("List the names of all part families."), "select name from families");
+}
+
+#[test]
+fn a_value_with_underscores_is_said_with_spaces_and_may_begin_with_a_little_word() {
+    assert_eq!(
+        sure_sql("How many repairs are in progress?"),
+        "select count(*) from repairs where state = 'in_progress'"
+    );
+    assert_eq!(
+        sure_sql("How many repairs are in the north hall?"),
+        "select count(*) from repairs where place_code = 'north_hall'"
+    );
+}
+
+#[test]
+fn verbs_that_only_say_that_something_is_there_are_no_unused_words() {
+    for verb in ["made", "done", "recorded", "registered", "received", "issued"] {
+        let draft = at_work(&format!("How many of our repairs were {verb} by each worker?"));
+        assert_eq!(draft.unused_words, Vec::<String>::new(), "{verb}");
+    }
+}
+
+#[test]
+fn a_truth_value_after_its_verb_filters() {
+    let wanted = "select count(*) from workers where wants_bulletin = 1";
+    assert_eq!(sure_sql("How many workers want the bulletin?"), wanted);
+    assert_eq!(sure_sql("How many workers receive the bulletin?"), wanted);
+}
+
+#[test]
+fn a_date_that_may_be_missing_tells_whether_something_happened() {
+    assert_eq!(sure_sql("Which parts have been retired?"), "select name from parts where retired_on is not null");
+}
+
+#[test]
+fn a_reference_to_the_same_table_is_not_what_was_asked_for() {
+    assert_unsure("List the fitters and the names of their supervisors.");
+    assert_eq!(sure_sql("List the supervisor ids of workers"), "select supervisor_id from workers");
+}
+
+#[test]
+fn the_verb_says_which_date_is_meant() {
+    let within = |column: &str| {
+        format!("select count(*) from repairs where {column} >= '2026-03-01' and {column} < '2026-04-01'")
+    };
+    assert_eq!(sure_sql("How many repairs were finished in March 2026?"), within("finished_on"));
+    assert_eq!(sure_sql("How many repairs were abandoned in March 2026?"), within("abandoned_on"));
+    assert_eq!(sure_sql("How many repairs were made in March 2026?"), within("repaired_on"));
+    let unsaid = at_work("How many repairs in March 2026?");
+    assert_eq!(unsaid.assumptions, ["the date meant is repairs.repaired_on"]);
+    assert!(unsaid.confidence < DEFAULT_MIN_CONFIDENCE, "{unsaid:?}");
+}
+
+#[test]
+fn a_word_of_the_grammar_without_its_part_of_the_plan_is_a_doubt() {
+    assert_unsure("Which repairs were finished earlier than any other?");
+    assert_unsure("List the different names of parts ordered by weight");
+    assert_unsure("What is the average weight of parts for each thing?");
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(question in "\\PC{0,200}") {

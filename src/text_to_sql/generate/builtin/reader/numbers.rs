@@ -41,6 +41,15 @@ impl<'a> Reader<'a> {
         let spoken = comparative(self.word(start)).and_then(|words| self.column_for(&self.likely_tables(), words));
         let Some(column) = mentions.last().map(|(_, column)| *column).or(spoken) else { return };
         mentions.iter().filter(|(_, other)| *other == column).for_each(|(index, _)| self.mentions[*index].used = true);
+        let verb =
+            |mention: &super::Settled| mention.kind == Kind::Column && mention.end == start && mention.score < 0.8;
+        if let Some(verb) = self.mentions.iter().position(verb) {
+            self.mentions[verb].used = true;
+            let said = self.phrase(verb);
+            self.doubts.retain(|doubt| {
+                doubt.assumption.as_ref().is_none_or(|text| !text.starts_with(&format!("\"{said}\" ")))
+            });
+        }
         self.explained[start..end].fill(true);
         self.add_condition(Condition::Average { column, comparison }, start);
     }
@@ -261,36 +270,5 @@ impl<'a> Reader<'a> {
         let named = self.mentions.iter().find(|mention| mention.kind == Kind::Table && mention.end == stated.at);
         let table = named.and_then(|mention| mention.table)?;
         self.catalog.single_key(table).filter(|key| self.holds(*key) == Holds::Number)
-    }
-
-    /// The date column named near by, or the only one of the tables at hand; of several the first, with a doubt.
-    fn date_column(&mut self, at: usize) -> Option<ColumnId> {
-        let is_date = |column: ColumnId| self.holds(column) == Holds::Date;
-        let near = |mention: &super::Settled| mention.end <= at && at - mention.end <= COLUMN_REACH;
-        let named = self.free_columns().rev().find(|(_, mention, column)| is_date(*column) && near(mention));
-        if let Some((index, _, column)) = named {
-            self.mentions[index].used = true;
-            return Some(column);
-        }
-        let tables = self.likely_tables();
-        let first = tables.iter().find(|table| self.catalog.columns_of(**table).any(is_date))?;
-        let dates: Vec<ColumnId> = self.catalog.columns_of(*first).filter(|column| is_date(*column)).collect();
-        let spoken = dates.iter().copied().find(|column| {
-            let stems = &self.catalog.column(*column).names[0];
-            self.tokens.iter().any(|token| {
-                !token.function
-                    && token.stem.len() > 3
-                    && stems
-                        .iter()
-                        .any(|stem| stem.starts_with(&token.stem[..4.min(token.stem.len())]) && stem != "date")
-            })
-        });
-        let chosen = spoken.or_else(|| dates.first().copied())?;
-        if dates.len() > 1 {
-            self.assume(if spoken.is_some() { 0.9 } else { 0.6 }, format!("the date meant is {}", self.name(chosen)));
-        } else {
-            self.assume(0.97, format!("the date meant is {}", self.name(chosen)));
-        }
-        Some(chosen)
     }
 }

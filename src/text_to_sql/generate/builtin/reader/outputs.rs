@@ -2,8 +2,8 @@
 
 use super::{Count, Group, Kind, Reader, Superlative};
 use crate::text_to_sql::generate::builtin::phrases::aggregate;
-use crate::text_to_sql::generate::builtin::plan::{Condition, Expression, Function, Unit};
-use crate::text_to_sql::link::catalog::{ColumnId, Holds, TableId};
+use crate::text_to_sql::generate::builtin::plan::{Expression, Function, Unit};
+use crate::text_to_sql::link::catalog::{ColumnId, TableId};
 
 /// These end the part of the question that says what to show.
 const CLAUSE_WORDS: &[&str] = &[
@@ -46,6 +46,9 @@ const ASKING_WORDS: &[&str] = &[
 /// These may stand between its beginning and its first name.
 const LEADING_WORDS: &[&str] =
     &["me", "us", "the", "all", "is", "are", "was", "were", "do", "does", "did", "have", "has"];
+
+/// "products with their price" may mean the prices alone.
+const OWNER_SHOWN: f32 = 0.88;
 
 impl Reader<'_> {
     pub(super) fn find_region(&mut self) {
@@ -110,6 +113,9 @@ impl Reader<'_> {
             let mut functions = self.functions_before(index);
             if functions.is_empty() {
                 functions = previous.map(|previous| self.carried(previous, index)).unwrap_or_default();
+            }
+            if functions.is_empty() {
+                functions.extend(self.read_called_aggregate(index));
             }
             for (function, at) in functions {
                 self.explained[at] = true;
@@ -235,7 +241,10 @@ impl Reader<'_> {
             let covered = self.mentions.iter().any(|mention| mention.start <= at && at < mention.end);
             if !covered && matches!(self.word(at - 1), "per" | "each" | "by" | "every") && !self.explained[at] {
                 self.explained[at] = true;
-                self.groups.push((Group::Period(unit), at));
+                match self.date_in_use().or_else(|| self.date_column(at)) {
+                    Some(column) => self.groups.push((Group::Period(column, unit), at)),
+                    None => self.missing = Some("No date column is known by which to group.".to_owned()),
+                }
             }
         }
     }
@@ -319,6 +328,7 @@ impl Reader<'_> {
             self.read_output(index);
         }
         self.read_table_outputs(counted);
+        self.add_owner(counted);
         self.add_full_name();
         self.read_everything();
         self.drop_repeats();
@@ -347,28 +357,6 @@ impl Reader<'_> {
         let mention = &self.mentions[index];
         let called_total = mention.end == mention.start + 1 && self.word(mention.start) == "total";
         called_total && !self.groups.is_empty() && self.is_number(column)
-    }
-
-    /// Truth values become conditions before anything is counted or shown.
-    pub(super) fn read_flags(&mut self) {
-        for index in 0..self.mentions.len() {
-            let column = self.mentions[index].column.filter(|_| self.mentions[index].kind == Kind::Column);
-            if let Some(column) = column.filter(|column| self.is_flag(index, *column)) {
-                self.mentions[index].used = true;
-                self.add_condition(Condition::IsTrue { column }, self.mentions[index].start);
-            }
-        }
-    }
-
-    /// "active customers": a truth value that stands before its table filters it.
-    fn is_flag(&self, index: usize, column: ColumnId) -> bool {
-        let mention = &self.mentions[index];
-        let before = self.mentions.iter().any(|other| other.kind == Kind::Table && other.start == mention.end);
-        let table = &self.catalog.table(self.catalog.table_of(column)).names[0];
-        let with_table = mention.end - mention.start > 1 && table.contains(&self.tokens[mention.end - 1].stem);
-        let describes = before || with_table;
-        let predicate = matches!(self.word_before(mention.start, 1), "are" | "is" | "were" | "was");
-        self.holds(column) == Holds::Boolean && (describes || (predicate && !self.region[mention.start]))
     }
 
     /// "orders and their customers": the second table shows by its display column.
@@ -402,6 +390,27 @@ impl Reader<'_> {
             }
         }
         self.outputs.sort_by_key(|(_, at)| *at);
+    }
+
+    /// "products with their price": of whom the price is, is shown too.
+    fn add_owner(&mut self, counted: Option<usize>) {
+        let plain = !self.outputs.is_empty()
+            && self.groups.is_empty()
+            && self.outputs.iter().all(|(output, _)| !output.is_aggregate());
+        let Some(first) = self.outputs.iter().map(|(_, at)| *at).min().filter(|_| plain && counted.is_none()) else {
+            return;
+        };
+        let Some(their) = (0..first).rev().take(4).find(|at| matches!(self.word(*at), "their" | "its")) else { return };
+        let joined = matches!(self.word_before(their, 1), "with" | "and" | "including" | "as");
+        let owner = self.mentions.iter().rfind(|mention| mention.kind == Kind::Table && mention.end <= their);
+        let Some(owner) = owner.filter(|owner| joined && self.region[owner.start]) else { return };
+        let (Some(table), at) = (owner.table, owner.start) else { return };
+        let shown = self.catalog.display(table);
+        if self.outputs.iter().any(|(output, _)| output.column().is_some_and(|column| shown.contains(&column))) {
+            return;
+        }
+        self.assume(OWNER_SHOWN, "the rows are shown by name too".to_owned());
+        self.outputs.splice(0..0, shown.into_iter().map(|column| (Expression::Column(column), at)));
     }
 
     /// "full names", "first and last names"

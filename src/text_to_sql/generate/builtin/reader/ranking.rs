@@ -149,11 +149,31 @@ impl Reader<'_> {
             self.explained[at + 1] = true;
             return Some(Superlative::Column { column, descending, mention: None });
         }
+        if let Some(measured) = self.measure_of_next_table(at, &tables, spoken) {
+            return Some(measured);
+        }
         self.superlative_of_mention(at, descending).or_else(|| {
             let column = self.column_for(&tables, spoken.columns)?;
             self.doubt(0.8);
             Some(Superlative::Column { column, descending, mention: None })
         })
+    }
+
+    /// "the highest mountain" has a height; "the most mountains" does not.
+    fn measure_of_next_table(
+        &mut self,
+        at: usize,
+        tables: &[TableId],
+        spoken: phrases::Superlative,
+    ) -> Option<Superlative> {
+        let next = self.mentions.iter().find(|mention| mention.kind == Kind::Table && mention.start == at + 1);
+        let next = next.filter(|_| !spoken.columns.is_empty())?.table?;
+        let own: Vec<TableId> = tables.iter().copied().filter(|table| *table == next).take(1).collect();
+        let column = self
+            .column_for(&own, spoken.columns)
+            .filter(|column| self.is_measure(*column) || self.holds(*column) == Holds::Date)?;
+        self.doubt(0.9);
+        Some(Superlative::Column { column, descending: spoken.descending, mention: None })
     }
 
     /// "the most orders", "highest price", "largest number of students"
