@@ -49,8 +49,9 @@ create table sql_queries (
     database_id uuid not null,
     question text,
     sql text,
-    -- The whole answer as it was given (a Query), rows included.
+    -- The answer as it was given (a Query), and its rows apart: json and not jsonb, so that a number keeps its spelling.
     answer jsonb not null,
+    result json,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint fk_sql_queries_databases_database_id

@@ -11,7 +11,7 @@ use crate::{
     store::{Sealed, StoreError, databases::DatabaseError},
     text_to_sql::{
         engine::{self, Access, EngineError, SqlEngine},
-        schema::Engine,
+        schema::{Engine, Schema},
     },
 };
 
@@ -21,8 +21,13 @@ const QUICK: Duration = Duration::from_secs(3);
 /// The open databases. Engines close their connections by themselves when idle.
 pub struct Databases {
     access: Access,
-    /// With the sealed URL that each was connected by: another URL means another engine.
-    engines: Mutex<HashMap<Uuid, (Vec<u8>, Arc<dyn SqlEngine>)>>,
+    engines: Mutex<HashMap<Uuid, Connected>>,
+}
+
+/// An engine and the sealed URL that it was connected by: another URL means another engine.
+struct Connected {
+    url: Vec<u8>,
+    engine: Arc<dyn SqlEngine>,
 }
 
 impl Databases {
@@ -47,10 +52,8 @@ impl Databases {
 
     /// The engine of database `id`, connected if it is not yet.
     pub async fn engine(&self, app: &App, id: Uuid, sealed: &Sealed) -> Result<Arc<dyn SqlEngine>, EngineError> {
-        if let Some((url, engine)) = self.engines.lock().await.get(&id)
-            && *url == sealed.bytes
-        {
-            return Ok(Arc::clone(engine));
+        if let Some(known) = self.engines.lock().await.get(&id).filter(|known| known.url == sealed.bytes) {
+            return Ok(Arc::clone(&known.engine));
         }
         let url = app.sealer.open(id, sealed).map_err(|error| {
             tracing::error!(database = %id, %error, "a connection string cannot be opened");
@@ -58,22 +61,23 @@ impl Databases {
         })?;
         let engine = engine::connect(&url, &self.access).await?;
         // Two requests may connect at once: the last one stays, and the other's connections close when they are idle.
-        self.engines.lock().await.insert(id, (sealed.bytes.clone(), Arc::clone(&engine)));
+        let connected = Connected { url: sealed.bytes.clone(), engine: Arc::clone(&engine) };
+        self.engines.lock().await.insert(id, connected);
         Ok(engine)
     }
 
     /// Drops the connections of database `id`.
     pub async fn forget(&self, id: Uuid) {
         let known = self.engines.lock().await.remove(&id);
-        if let Some((_, engine)) = known {
-            engine.close().await;
+        if let Some(known) = known {
+            known.engine.close().await;
         }
     }
 
     pub async fn close(&self) {
         let engines = std::mem::take(&mut *self.engines.lock().await);
-        for (_, engine) in engines.into_values() {
-            engine.close().await;
+        for known in engines.into_values() {
+            known.engine.close().await;
         }
     }
 
@@ -101,15 +105,28 @@ async fn sync(app: &App, workspace_id: Uuid, id: Uuid) -> Result<(), StoreError>
         Ok(engine) => engine.introspect().await,
         Err(error) => Err(error),
     };
-    let mut workspace = app.store.workspace(workspace_id).await?;
-    match found {
-        Ok(schema) => workspace.finish_sync(id, &sealed, &schema).await?,
+    let failure = match found {
+        Ok(schema) => match finish(app, workspace_id, id, &sealed, &schema.without_nul()).await {
+            Err(error @ (StoreError::Refused(_) | StoreError::Internal(_))) => {
+                tracing::error!(database = %id, %error, "a schema cannot be stored");
+                let detail = "its schema holds something that cannot be stored; the log says what".to_owned();
+                DatabaseError { code: "schema_not_stored".to_owned(), detail }
+            }
+            stored => return stored,
+        },
         Err(error) => {
             tracing::warn!(database = %id, %error, "a schema could not be read");
-            app.databases.forget(id).await;
-            let error = DatabaseError { code: error.code().to_owned(), detail: error.to_string() };
-            workspace.fail_sync(id, &sealed, &error).await?;
+            DatabaseError { code: error.code().to_owned(), detail: error.to_string() }
         }
-    }
+    };
+    app.databases.forget(id).await;
+    let mut workspace = app.store.workspace(workspace_id).await?;
+    workspace.fail_sync(id, &sealed, &failure).await?;
+    workspace.commit().await
+}
+
+async fn finish(app: &App, workspace_id: Uuid, id: Uuid, sealed: &Sealed, schema: &Schema) -> Result<(), StoreError> {
+    let mut workspace = app.store.workspace(workspace_id).await?;
+    workspace.finish_sync(id, sealed, schema).await?;
     workspace.commit().await
 }

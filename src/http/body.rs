@@ -7,7 +7,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -33,6 +37,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
 /// Malformed JSON is a 400; JSON that is not a `T` is a 422 that names the field.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde reads a struct from an array too, field by field; nobody means that.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+        && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
+    {
+        return Err(Problem::invalid("", "must be a JSON object"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
@@ -179,7 +189,7 @@ pub fn check_description(description: Option<&str>) -> Result<(), Problem> {
 }
 
 /// Metadata and the like: an object, within bounds, without what PostgreSQL cannot keep.
-pub fn check_metadata(pointer: &str, value: &serde_json::Value) -> Result<(), Problem> {
+pub fn check_metadata(pointer: &str, value: &Value) -> Result<(), Problem> {
     const MOST_BYTES: usize = 16 * 1024;
     let text = value.to_string();
     if !value.is_object() {
@@ -188,10 +198,25 @@ pub fn check_metadata(pointer: &str, value: &serde_json::Value) -> Result<(), Pr
     if text.len() > MOST_BYTES {
         return Err(Problem::invalid(pointer, format!("is larger than {MOST_BYTES} bytes")));
     }
-    if text.contains("\\u0000") {
-        return Err(Problem::invalid(pointer, "contains a NUL character"));
+    match unkeepable(value) {
+        Some(what) => Err(Problem::invalid(pointer, what)),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// What PostgreSQL's jsonb cannot keep, or not give back.
+fn unkeepable(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::String(text) => text.contains('\0').then_some("contains a NUL character"),
+        Value::Number(number) => {
+            number.as_f64().is_none_or(|number| number.abs() > 1e300).then_some("contains a number beyond 1e300")
+        }
+        Value::Array(items) => items.iter().find_map(unkeepable),
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            if name.contains('\0') { Some("contains a NUL character") } else { unkeepable(value) }
+        }),
+        Value::Null | Value::Bool(_) => None,
+    }
 }
 
 /// Rows as `text/csv`, for `Accept: text/csv`.

@@ -274,7 +274,7 @@ async fn ask(
         return Err(Problem::invalid("/min_confidence", "must be from 0 to 1"));
     }
     if let Some(previous) = body.previous_query_id {
-        let known = session.workspace().await?.query(previous).await?;
+        let (known, _) = session.workspace().await?.query(previous).await?;
         if known["database_id"] != id.to_string() {
             return Err(Problem::invalid("/previous_query_id", "is a query of another database"));
         }
@@ -359,7 +359,8 @@ async fn queries(session: Session<CanAsk>, Params(params): Params<QueryParams>) 
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn query(session: Session<CanAsk>, Id(id): Id, headers: HeaderMap) -> Result<Response, Problem> {
-    let answer = session.workspace().await?.query(id).await?;
+    let (mut answer, result) = session.workspace().await?.query(id).await?;
+    answer["result"] = result;
     let query: Query = serde_json::from_value(answer).map_err(Problem::internal)?;
     Ok(respond(query, &headers))
 }
@@ -397,9 +398,10 @@ async fn keep(session: &Session<CanAsk>, query: &Query) {
     let kept = async {
         let mut answer = serde_json::to_value(query).map_err(Problem::internal)?;
         without_nul(&mut answer);
+        let result = answer["result"].take();
         let (question, sql) = (query.question.as_deref(), query.sql.as_deref());
         let mut workspace = session.workspace().await?;
-        workspace.save_query(query.id, query.database_id, question, sql, &answer).await?;
+        workspace.save_query(query.id, query.database_id, question, sql, &answer, &result).await?;
         workspace.commit().await.map_err(Problem::from)
     };
     if let Err(problem) = kept.await {

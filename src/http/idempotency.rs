@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::{
     body::content_type,
@@ -37,7 +38,7 @@ pub async fn replay(State(app): State<App>, request: Request, next: Next) -> Res
     let body = to_bytes(body, app.config.max_upload_bytes + MULTIPART_OVERHEAD)
         .await
         .map_err(|_| Problem::new(Code::TooLarge, "The body is larger than this endpoint takes, or was cut off."))?;
-    let fingerprint = fingerprint(&parts, &body);
+    let fingerprint = fingerprint(caller.key_id, &parts, &body);
 
     let mut workspace = app.store.workspace(caller.workspace_id).await?;
     let claim = workspace.claim_request(&key, &fingerprint).await?;
@@ -65,8 +66,10 @@ pub async fn replay(State(app): State<App>, request: Request, next: Next) -> Res
 /// What surrounds the files of a multipart body.
 pub const MULTIPART_OVERHEAD: usize = 1 << 20;
 
-fn fingerprint(parts: &Parts, body: &[u8]) -> Vec<u8> {
+/// Of the request and who sent it: another key may have other rights.
+fn fingerprint(key_id: Uuid, parts: &Parts, body: &[u8]) -> Vec<u8> {
     let mut hash = Sha256::new();
+    hash.update(key_id.as_bytes());
     let content_type = content_type(&parts.headers);
     let lines = without_boundary(parts, body);
     for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), content_type.as_bytes(), &lines] {
@@ -88,12 +91,13 @@ fn without_boundary<'a>(parts: &Parts, body: &'a [u8]) -> Cow<'a, [u8]> {
     Cow::Owned(lines.collect::<Vec<_>>().concat())
 }
 
-/// Keeps what will be the same next time; a server's failure is forgotten, so that a retry can succeed.
-async fn keep(app: &App, workspace_id: uuid::Uuid, key: &str, response: Response) -> Result<Response, Problem> {
+/// Keeps what will be the same next time; what belongs to a key or a moment is forgotten, so that a retry can succeed.
+async fn keep(app: &App, workspace_id: Uuid, key: &str, response: Response) -> Result<Response, Problem> {
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, MAX_RESPONSE).await.map_err(Problem::internal)?;
     let mut workspace = app.store.workspace(workspace_id).await?;
-    if parts.status.is_server_error() {
+    let passing = [401, 403, 408, 409, 429].contains(&parts.status.as_u16());
+    if passing || parts.status.is_server_error() {
         workspace.forget_request(key).await?;
     } else {
         let content_type =

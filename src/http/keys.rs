@@ -1,7 +1,7 @@
 //! `/v1/keys`: API keys of the caller's workspace.
 
 use axum::{Json, http::StatusCode};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -52,6 +52,9 @@ async fn create(
     let scopes = body.scopes.unwrap_or_else(|| vec![Scope::Read, Scope::Write, Scope::Sql]);
     if scopes.is_empty() {
         return Err(Problem::invalid("/scopes", "must name at least one scope"));
+    }
+    if body.expires_at.is_some_and(|end| !(1..=9999).contains(&end.year())) {
+        return Err(Problem::invalid("/expires_at", "must have a year of four digits"));
     }
     let key = generate_key().map_err(Problem::internal)?;
     let mut workspace = session.workspace().await?;

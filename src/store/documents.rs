@@ -322,11 +322,19 @@ impl Workspace {
         self.document(id).await
     }
 
-    /// Hides a document from every list and search at once; its rows stay until it is purged.
+    /// Hides a document from every list and search at once, and takes it out of its worker's hands; its rows stay until it
+    /// is purged.
     pub async fn delete_document(&mut self, id: Uuid) -> Result<(), StoreError> {
-        sqlx::query!("update documents set deleted_at = now() where id = $1 and deleted_at is null returning id", id)
-            .fetch_one(self.connection())
-            .await?;
+        sqlx::query!(
+            "update documents
+             set deleted_at = now(), lease_owner = null, leased_until = null, stage = null,
+                 status = case status when 'processing' then 'uploaded' else status end
+             where id = $1 and deleted_at is null
+             returning id",
+            id
+        )
+        .fetch_one(self.connection())
+        .await?;
         self.hide_contents(id, true).await
     }
 

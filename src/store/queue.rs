@@ -58,7 +58,7 @@ impl Workspace {
         let renewed = sqlx::query!(
             "update documents
              set stage = $3, leased_until = now() + $4
-             where id = $1 and lease_owner = $2 and status = 'processing'",
+             where id = $1 and lease_owner = $2 and status = 'processing' and deleted_at is null",
             document,
             worker,
             stage,

@@ -44,7 +44,6 @@ pub struct Policy {
 pub struct ReadOnlySql {
     text: String,
     engine: Engine,
-    search_path: Vec<String>,
     tables: Vec<TableRef>,
     columns: Vec<ColumnRef>,
 }
@@ -57,11 +56,6 @@ impl ReadOnlySql {
 
     pub fn engine(&self) -> Engine {
         self.engine
-    }
-
-    /// The schemas in which the guard looked unqualified names up: they mean the same tables only under this path.
-    pub fn search_path(&self) -> &[String] {
-        &self.search_path
     }
 
     /// The base tables and views that the statement reads, sorted.
@@ -94,8 +88,8 @@ const MAX_ROUNDS: usize = 2;
 /// Checks one statement for the tables and columns of `schema` that are not hidden.
 ///
 /// The violations are all that could be found, most basic first. The text that passes may differ from `sql`: comments
-/// are gone, white space is single, `*` over a table with hidden columns names the visible ones, and SQLite's
-/// double-quoted strings are single-quoted.
+/// are gone, white space is single, `*` over a table with hidden columns names the visible ones, SQLite's double-quoted
+/// strings are single-quoted, and PostgreSQL's tables carry their schema.
 pub fn check(sql: &str, schema: &Schema, policy: &Policy) -> Result<ReadOnlySql, Vec<Violation>> {
     let dialect = Dialect::of(schema.engine);
     let mut canonical = lexical::read(sql, dialect).map_err(|violation| vec![violation])?;
@@ -130,8 +124,7 @@ fn proven(canonical: Canonical, schema: &Schema, findings: &Findings) -> ReadOnl
         .collect();
     tables.sort();
     columns.sort();
-    let search_path = schema.search_path.clone();
-    ReadOnlySql { text: canonical.text, engine: schema.engine, search_path, tables, columns }
+    ReadOnlySql { text: canonical.text, engine: schema.engine, tables, columns }
 }
 
 /// The text with some spans replaced, read again from the start: a rewrite earns no trust.

@@ -117,6 +117,14 @@ impl Schema {
         self
     }
 
+    /// Without the sample values that hold a NUL, which our store cannot keep and nobody asks for.
+    pub fn without_nul(mut self) -> Schema {
+        for column in self.tables.iter_mut().flat_map(|table| &mut table.columns) {
+            column.sample_values.retain(|value| !value.contains('\0'));
+        }
+        self
+    }
+
     /// The tables that exist for questions and statements.
     pub fn visible_tables(&self) -> impl Iterator<Item = &Table> {
         self.tables.iter().filter(|table| !table.hidden)

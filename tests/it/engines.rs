@@ -71,6 +71,25 @@ async fn names_mean_what_they_meant_to_the_guard_when_the_logins_path_changes_la
     assert_eq!(json!(rows.rows), json!([[2]]));
 }
 
+#[tokio::test]
+async fn functions_and_operators_of_the_user_never_stand_in_for_the_built_in_ones() {
+    let database = Database::postgres().await;
+    let mut owner = PgConnection::connect(&database.url).await.unwrap();
+    // More exact matches than the built-in ones, which a wider search path would prefer.
+    let decoys = "create function public.length(integer) returns text language sql as $$ select 'decoy' $$;
+        create function public.round(text) returns text language sql as $$ select 'decoy' $$;
+        create function public.plus(text, text) returns text language sql as $$ select 'decoy' $$;
+        create operator public.+ (function = public.plus, leftarg = text, rightarg = text)";
+    sqlx::raw_sql(decoys).execute(&mut owner).await.unwrap();
+    for sql in
+        ["select length(id) from customers", "select round(name) from customers", "select name + name from customers"]
+    {
+        let statement = guard::check(sql, &database.schema, &Policy::default()).unwrap();
+        let ran = database.engine.run(&statement, &Caps::default()).await;
+        assert!(matches!(ran, Err(EngineError::Rejected { .. })), "{sql}: {ran:?}");
+    }
+}
+
 struct Database {
     url: String,
     engine: Arc<dyn SqlEngine>,

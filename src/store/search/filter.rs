@@ -1,7 +1,7 @@
 //! Filters on metadata and built-in keys: one tree, the same on every path that takes one, compiled to SQL with bound
 //! values only.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{Postgres, QueryBuilder};
@@ -259,8 +259,9 @@ fn uuid(value: &Value) -> Option<Uuid> {
     value.as_str()?.parse().ok()
 }
 
+/// RFC 3339 has years of four digits; PostgreSQL's range is another.
 fn time(value: &Value) -> Option<DateTime<Utc>> {
-    value.as_str()?.parse().ok()
+    value.as_str()?.parse().ok().filter(|time: &DateTime<Utc>| (1..=9999).contains(&time.year()))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 
 use self::failure::unpanicked;
-use self::sessions::{CONNECT, Session, Sessions};
+use self::sessions::{Busy, CONNECT, Session, Sessions};
 use self::target::Target;
 use super::access::Access;
 use super::{EngineError, SqlEngine};
@@ -41,20 +41,14 @@ impl Postgres {
         Ok(Self { sessions })
     }
 
-    /// Runs what no guard would let through.
+    /// Runs what no guard would let through, with names looked up as the login would find them.
     #[cfg(test)]
     async fn run_text(&self, sql: &str, caps: &Caps) -> Result<Rows, EngineError> {
-        self.run_under(None, sql, caps).await
+        let busy = self.sessions.begin(caps.deadline).await?;
+        Self::run_in(busy, sql, caps).await
     }
 
-    /// Runs a text with its unqualified names looked up in `search_path`; without one, as the login would find them.
-    async fn run_under(&self, search_path: Option<&[String]>, sql: &str, caps: &Caps) -> Result<Rows, EngineError> {
-        let mut busy = self.sessions.begin(caps.deadline).await?;
-        if let Some(search_path) = search_path
-            && let Err(error) = busy.session().pin(search_path).await
-        {
-            return Err(busy.fail(&error, caps.deadline));
-        }
+    async fn run_in(mut busy: Busy, sql: &str, caps: &Caps) -> Result<Rows, EngineError> {
         let Session { connection, meter, .. } = busy.session();
         let ran = unpanicked(run::postgres::run(connection, meter, sql, caps));
         match timeout(caps.deadline + GRACE, ran).await {
@@ -91,7 +85,11 @@ impl SqlEngine for Postgres {
     }
 
     async fn run(&self, statement: &ReadOnlySql, caps: &Caps) -> Result<Rows, EngineError> {
-        self.run_under(Some(statement.search_path()), statement.text(), caps).await
+        let mut busy = self.sessions.begin(caps.deadline).await?;
+        if let Err(error) = busy.session().confine_names().await {
+            return Err(busy.fail(&error, caps.deadline));
+        }
+        Self::run_in(busy, statement.text(), caps).await
     }
 
     async fn close(&self) {

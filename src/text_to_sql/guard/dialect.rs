@@ -69,6 +69,9 @@ pub struct Dialect {
     // How scopes work.
     /// Derived tables and functions may refer to what stands before them in FROM if marked LATERAL; ON sees only its join.
     pub lateral: bool,
+    /// A schema on the search path may hold functions, operators and casts of its own that win over the built-in ones; so
+    /// the text names the schema of every table, and runs with none but the built-in schema on the path.
+    pub qualifies_tables: bool,
     /// Aliases of the select list may be used in WHERE, GROUP BY and HAVING expressions.
     pub aliases_everywhere: bool,
     /// A CTE sees itself and all others of its WITH, even without RECURSIVE.

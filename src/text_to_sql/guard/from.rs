@@ -4,7 +4,7 @@ use sqlparser::ast::*;
 
 use super::scope::{Name, Output, Relation, Scope, Source};
 use super::violation::{ViolationCode, did_you_mean};
-use super::walk::{Walker, spelled};
+use super::walk::{Rewrite, Walker, spelled};
 
 /// Expressions that can only be resolved when the whole FROM clause is known (SQLite's ON and function arguments).
 type Deferred<'a> = Vec<&'a Expr>;
@@ -309,12 +309,32 @@ impl<'a> Walker<'a> {
         match index {
             Some(index) => {
                 self.read_table(index);
+                if let [name] = parts
+                    && self.dialect.qualifies_tables
+                {
+                    self.qualify(name, index);
+                }
                 Relation::of_table(self.schema, index, self.dialect.folds_quoted)
             }
             None => {
                 self.unknown_table(parts, &folded);
                 Relation::unknown(last)
             }
+        }
+    }
+
+    /// Writes the schema of a table before its name.
+    fn qualify(&mut self, name: &'a Ident, index: usize) {
+        let schema = &self.schema.tables[index].schema;
+        match self.words.range(name.span) {
+            Some(range) => {
+                let plain = schema.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+                    && schema.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+                    && !self.dialect.is_reserved(&Ident::new(schema.as_str()));
+                let with = if plain { format!("{schema}.") } else { format!("\"{schema}\".") };
+                self.rewrites.push(Rewrite { range: range.start..range.start, with });
+            }
+            None => self.not_allowed("A table name here (name its schema too)"),
         }
     }
 

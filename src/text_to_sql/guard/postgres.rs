@@ -90,6 +90,7 @@ pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
     collations: None,
 
     lateral: true,
+    qualifies_tables: true,
     aliases_everywhere: false,
     ctes_see_all: false,
     double_quoted_strings: false,

@@ -49,6 +49,7 @@ pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
     collations: Some(words(&["binary nocase rtrim"])),
 
     lateral: false,
+    qualifies_tables: false,
     aliases_everywhere: true,
     ctes_see_all: true,
     double_quoted_strings: true,

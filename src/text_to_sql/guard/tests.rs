@@ -174,7 +174,7 @@ fn honest_statements_pass_on_both_engines() {
 fn canonical_text_keeps_the_words_and_loses_comments_and_white_space() {
     assert_snapshot!(
         verdict(postgres("select  name -- why\n\tfrom /* a /* b */ c */ products\nwhere price>-1 and name<>'a  b' ;")),
-        @"select name from products where price> -1 and name<>'a  b'"
+        @"select name from public.products where price> -1 and name<>'a  b'"
     );
     assert_snapshot!(verdict(sqlite("SELECT count(*)FROM orders")), @"SELECT count(*)FROM orders");
     assert_snapshot!(verdict(sqlite("SELECT 1--\n-1")), @"SELECT 1 -1");
@@ -383,9 +383,9 @@ fn a_star_over_hidden_columns_is_written_out() {
     let mut schema = shop(Engine::Postgres);
     schema.tables[2].columns.retain(|column| !column.masked);
     let text = |sql| verdict(check(sql, &schema, &Policy::default()));
-    assert_snapshot!(text("SELECT * FROM customers"), @r#"SELECT "customers"."id", "customers"."name", "customers"."city" FROM customers"#);
-    assert_snapshot!(text("SELECT o.id, c.* FROM orders o, customers c"), @r#"SELECT o.id, "c"."id", "c"."name", "c"."city" FROM orders o, customers c"#);
-    assert_snapshot!(text("SELECT city FROM (SELECT * FROM customers) t"), @r#"SELECT city FROM (SELECT "customers"."id", "customers"."name", "customers"."city" FROM customers) t"#);
+    assert_snapshot!(text("SELECT * FROM customers"), @r#"SELECT "customers"."id", "customers"."name", "customers"."city" FROM public.customers"#);
+    assert_snapshot!(text("SELECT o.id, c.* FROM orders o, customers c"), @r#"SELECT o.id, "c"."id", "c"."name", "c"."city" FROM public.orders o, public.customers c"#);
+    assert_snapshot!(text("SELECT city FROM (SELECT * FROM customers) t"), @r#"SELECT city FROM (SELECT "customers"."id", "customers"."name", "customers"."city" FROM public.customers) t"#);
 }
 
 #[test]

@@ -142,16 +142,10 @@ impl Session {
         Ok(())
     }
 
-    /// Names mean what they meant to the guard, even if the login's own path has changed since.
-    pub(super) async fn pin(&mut self, search_path: &[String]) -> Result<(), sqlx::Error> {
-        let quoted = search_path.iter().map(|schema| format!("\"{}\"", schema.replace('"', "\"\"")));
-        let path: Vec<String> =
-            ["pg_catalog".to_owned()].into_iter().chain(quoted).chain(["pg_temp".to_owned()]).collect();
-        sqlx::query("select pg_catalog.set_config('search_path', $1, true)")
-            .bind(path.join(", "))
-            .persistent(false)
-            .execute(&mut self.connection)
-            .await?;
+    /// The guard named every table with its schema, and allowed functions and operators by the built-in ones' names: no
+    /// schema of the user's may put its own in their place.
+    pub(super) async fn confine_names(&mut self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql("set local search_path = pg_catalog, pg_temp").execute(&mut self.connection).await?;
         Ok(())
     }
 
