@@ -14,9 +14,10 @@ test: setup ## Run every test
 	cargo test --locked --doc
 	cargo test --locked --lib --bins --tests
 
-check: ## Refuse unformatted code and every lint
+check: setup ## Refuse unformatted code, every lint, and statements that .sqlx does not match
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	scripts/sqlx-prepare --check
 
 clean: ## Remove what was built and fetched; data folders stay
 	cargo clean
