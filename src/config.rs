@@ -68,7 +68,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("min_confidence", "0.7", "below it, a question is not run but answered with choices, 0 to 1"),
     setting("requests_per_minute", "0", "calls one key may make a minute; 0: no limit"),
     setting("shutdown_seconds", "20", "how long running requests may take to finish on shutdown"),
-    setting("log", "info,sqlx=warn", "what is logged, as tracing filters"),
+    setting("log", "info,sqlx=warn,sqlx::postgres::notice=error", "what is logged, as tracing filters"),
     setting("log_format", "text", "text or json"),
 ];
 
@@ -224,7 +224,7 @@ impl Reader<'_> {
             min_confidence: self.number("min_confidence", 0.7, 0.0, 1.0),
             requests_per_minute: self.number("requests_per_minute", 0, 0, 1_000_000),
             shutdown_seconds: self.number("shutdown_seconds", 20, 0, 3600),
-            log: self.text("log").unwrap_or_else(|| "info,sqlx=warn".to_owned()),
+            log: self.text("log").unwrap_or_else(|| "info,sqlx=warn,sqlx::postgres::notice=error".to_owned()),
             log_format: self.choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
             data_dir,
             shown: self.shown(),
