@@ -84,11 +84,6 @@ pub fn router(app: &App) -> Router {
         .with_state(app.clone())
 }
 
-/// The description of the API, as `/openapi.json` serves it.
-pub fn description(app: &App) -> utoipa::openapi::OpenApi {
-    endpoints(app).to_openapi()
-}
-
 fn endpoints(app: &App) -> OpenApiRouter<App> {
     let replay = middleware::from_fn_with_state(app.clone(), idempotency::replay);
     let upload_limit = DefaultBodyLimit::max(app.config.max_upload_bytes + idempotency::MULTIPART_OVERHEAD);

@@ -34,8 +34,7 @@ pub async fn embed(
 fn row(text: &str, language: Language, chunk: &Chunk, vector: &[f32]) -> NewChunk {
     // What is embedded is also what full text finds: title and heading path count, though they are not stored.
     let lexemes = lexemes::lexemes(&chunk.passage.text, language);
-    let length: u32 = lexemes.values().sum();
-    let weights = lexemes::bm25_weights(&lexemes, length);
+    let weights = lexemes::bm25_weights(&lexemes, lexemes::length(&lexemes));
     NewChunk {
         content: text[chunk.bytes.clone()].to_owned(),
         page: chunk.page,

@@ -16,7 +16,7 @@ pub mod worker;
 
 use serde::{Deserialize, Serialize};
 
-pub use detect::{ContentType, UnsupportedType, detect};
+pub use detect::{ContentType, HEAD_BYTES, UnsupportedType, detect};
 
 /// The most text of one document: a book of ten thousand pages has about 20 MB; more is a mistake or a bomb.
 pub const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;

@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
+use super::extract::HEAD_BYTES;
+
 /// The folder of originals.
 #[derive(Debug, Clone)]
 pub struct Originals {
@@ -46,8 +48,6 @@ struct Aside {
     path: PathBuf,
 }
 
-/// Enough for every signature, and for a guess at a text's encoding.
-const HEAD_BYTES: usize = 8 * 1024;
 const DRAFTS: &str = "drafts";
 
 impl Originals {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{StoreError, Workspace};
 
 mod filter;
-pub use filter::{Comparison, Filter, FilterError};
+pub use filter::{Filter, FilterError};
 
 /// What to rank chunks by; a leg that is `None` is not searched.
 #[derive(Debug, Clone, Default)]

@@ -34,7 +34,7 @@ pub struct FilterError {
 
 /// How a value is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Comparison {
+enum Comparison {
     Equal,
     Greater,
     GreaterOrEqual,
