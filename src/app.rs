@@ -119,7 +119,7 @@ impl App {
             embedder: Arc::clone(&self.embedder),
             originals: self.originals.clone(),
             extractor: self.extractor.clone(),
-            options: ExtractOptions { pdf_engine: pdf_engine(self.config.pdf_engine) },
+            options: ExtractOptions { pdf_engine: pdf_engine(self.config.pdf_engine), password: None },
         };
         queue::work(tools, self.config.ingest_workers, Arc::clone(&self.bell), self.stop.clone()).await;
     }

@@ -6,17 +6,29 @@
 //! [`MAX_TEXT_BYTES`] long; whatever goes wrong is an [`ExtractFailure`] with a stable code.
 
 mod canonical;
+mod csv;
 mod detect;
+mod docx;
+mod email;
+mod epub;
 mod html;
+mod legacy;
 mod limits;
 mod markdown;
+mod odf;
+mod password;
 mod pdf;
+mod pptx;
+mod rtf;
+mod spreadsheet;
+mod table;
 mod text;
 pub mod worker;
 
 use serde::{Deserialize, Serialize};
 
 pub use detect::{ContentType, HEAD_BYTES, UnsupportedType, detect};
+pub use password::Password;
 
 /// The most text of one document: a book of ten thousand pages has about 20 MB; more is a mistake or a bomb.
 pub const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
@@ -41,11 +53,14 @@ pub struct PageStart {
     pub start: usize,
 }
 
-/// What a knowledge base may choose about extraction.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How a file is to be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtractOptions {
     #[serde(default)]
     pub pdf_engine: PdfEngine,
+    /// What the uploader says opens the file.
+    #[serde(default)]
+    pub password: Option<Password>,
 }
 
 /// Which library reads PDF files.
@@ -76,10 +91,10 @@ pub struct ExtractFailure {
 pub enum ExtractCode {
     /// No text in it.
     Empty,
-    /// A password is needed.
-    PdfEncrypted,
+    /// A password is needed, or another than the one that was given.
+    Encrypted,
     /// Too damaged to read.
-    PdfBroken,
+    Broken,
     /// Pictures of text, no text.
     NeedsOcr,
     /// More text than one document may have.
@@ -101,8 +116,8 @@ impl ExtractCode {
     pub fn as_str(self) -> &'static str {
         match self {
             ExtractCode::Empty => "empty",
-            ExtractCode::PdfEncrypted => "pdf_encrypted",
-            ExtractCode::PdfBroken => "pdf_broken",
+            ExtractCode::Encrypted => "encrypted",
+            ExtractCode::Broken => "broken",
             ExtractCode::NeedsOcr => "needs_ocr",
             ExtractCode::TooLarge => "too_large",
             ExtractCode::Timeout => "timeout",
@@ -118,6 +133,24 @@ impl ExtractFailure {
     /// A failure that the file itself is the reason of.
     fn of_file(code: ExtractCode, detail: impl Into<String>) -> ExtractFailure {
         ExtractFailure { code, detail: detail.into(), retryable: false }
+    }
+
+    /// `what` (as `The spreadsheet`) cannot be read, for a reason in a few words.
+    fn broken(what: &str, reason: impl std::fmt::Display) -> ExtractFailure {
+        let detail =
+            format!("{what} is damaged and cannot be read ({reason}). Export it again and upload the new file.");
+        ExtractFailure::of_file(ExtractCode::Broken, detail)
+    }
+
+    /// `what` wants a password, or another one than `given`.
+    fn encrypted(what: &str, given: Option<&Password>) -> ExtractFailure {
+        let detail = match given {
+            None => format!(
+                "{what} is protected by a password. Upload it again with its password, or save a copy without one."
+            ),
+            Some(_) => format!("{what} is protected by another password than the one that was given."),
+        };
+        ExtractFailure::of_file(ExtractCode::Encrypted, detail)
     }
 
     /// A failure that may pass.
@@ -142,10 +175,21 @@ pub fn extract_here(
         return Err(ExtractFailure::of_file(ExtractCode::Empty, "The file is empty."));
     }
     let extracted = match content_type {
-        ContentType::Text | ContentType::Csv | ContentType::Json => text::extract(bytes),
+        ContentType::Text | ContentType::Json => text::extract(bytes),
+        ContentType::Csv => csv::extract(bytes),
         ContentType::Markdown => markdown::extract(bytes),
         ContentType::Html => html::extract(bytes),
-        ContentType::Pdf => pdf::extract(bytes, options.pdf_engine)?,
+        ContentType::Pdf => pdf::extract(bytes, options)?,
+        ContentType::Docx => docx::extract(bytes)?,
+        ContentType::Pptx => pptx::extract(bytes)?,
+        ContentType::Odt | ContentType::Odp => odf::extract(bytes)?,
+        ContentType::Xlsx | ContentType::Xlsb | ContentType::Xls | ContentType::Ods => {
+            spreadsheet::extract(bytes, content_type)?
+        }
+        ContentType::Doc | ContentType::Ppt => legacy::extract(bytes, content_type)?,
+        ContentType::Rtf => rtf::extract(bytes)?,
+        ContentType::Epub => epub::extract(bytes)?,
+        ContentType::Email => email::extract(bytes, options)?,
     };
     check(extracted)
 }
@@ -191,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_names_of_codes_are_the_same_in_rust_and_json() {
-        for code in [ExtractCode::Empty, ExtractCode::PdfEncrypted, ExtractCode::OutOfMemory, ExtractCode::NeedsOcr] {
+        for code in [ExtractCode::Empty, ExtractCode::Encrypted, ExtractCode::OutOfMemory, ExtractCode::NeedsOcr] {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
     }

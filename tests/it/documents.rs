@@ -93,7 +93,7 @@ async fn bad_files_fail_with_a_code_and_disturb_nothing() {
     let expectations = [
         ("empty.txt", Some("empty")),
         ("whitespace.txt", Some("empty")),
-        ("encrypted.pdf", Some("pdf_encrypted")),
+        ("encrypted.pdf", Some("encrypted")),
         ("image-only.pdf", Some("needs_ocr")),
         ("owner-password.pdf", None),
         ("not-a-pdf.pdf", None),

@@ -76,8 +76,12 @@ async fn every_sample_document_is_read() {
 async fn both_pdf_engines_find_the_words_of_every_page() {
     let worker = Worker::new(executable(), Limits::default());
     let path = fixture("documents/annual-report-2025.pdf");
-    let read =
-        async |pdf_engine| worker.extract(&path, ContentType::Pdf, &ExtractOptions { pdf_engine }).await.unwrap();
+    let read = async |pdf_engine| {
+        worker
+            .extract(&path, ContentType::Pdf, &ExtractOptions { pdf_engine, ..ExtractOptions::default() })
+            .await
+            .unwrap()
+    };
     let (rich, plain) = (read(PdfEngine::Pdfboss).await, read(PdfEngine::PdfExtract).await);
     assert!(rich.markdown && !plain.markdown);
     assert_eq!(rich.pages.len(), plain.pages.len());
@@ -90,7 +94,7 @@ async fn both_pdf_engines_find_the_words_of_every_page() {
 async fn bad_files_are_typed_failures() {
     assert_eq!(code_of("broken/empty.txt").await, ExtractCode::Empty);
     assert_eq!(code_of("broken/whitespace.txt").await, ExtractCode::Empty);
-    assert_eq!(code_of("broken/encrypted.pdf").await, ExtractCode::PdfEncrypted);
+    assert_eq!(code_of("broken/encrypted.pdf").await, ExtractCode::Encrypted);
     assert!(
         extract("broken/not-a-pdf.pdf").await.unwrap().text.contains("two degrees"),
         "the bytes decide, not the name"
@@ -107,7 +111,7 @@ async fn a_truncated_pdf_gives_what_is_left_or_a_typed_failure() {
     for tenth in 1..10 {
         let file = TempFile::new(&format!("cut-{tenth}.pdf"), &whole[..whole.len() * tenth / 10]);
         if let Err(failure) = extract_with(&worker, &file.0).await {
-            let known = [ExtractCode::PdfBroken, ExtractCode::Empty, ExtractCode::NeedsOcr];
+            let known = [ExtractCode::Broken, ExtractCode::Empty, ExtractCode::NeedsOcr];
             assert!(known.contains(&failure.code), "{tenth}: {failure:?}");
         }
     }

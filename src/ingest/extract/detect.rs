@@ -20,16 +20,55 @@ pub enum ContentType {
     Json,
     #[serde(rename = "application/pdf")]
     Pdf,
+    #[serde(rename = "application/vnd.openxmlformats-officedocument.wordprocessingml.document")]
+    Docx,
+    #[serde(rename = "application/vnd.openxmlformats-officedocument.presentationml.presentation")]
+    Pptx,
+    #[serde(rename = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")]
+    Xlsx,
+    #[serde(rename = "application/vnd.ms-excel.sheet.binary.macroenabled.12")]
+    Xlsb,
+    #[serde(rename = "application/vnd.oasis.opendocument.text")]
+    Odt,
+    #[serde(rename = "application/vnd.oasis.opendocument.spreadsheet")]
+    Ods,
+    #[serde(rename = "application/vnd.oasis.opendocument.presentation")]
+    Odp,
+    #[serde(rename = "application/msword")]
+    Doc,
+    #[serde(rename = "application/vnd.ms-powerpoint")]
+    Ppt,
+    #[serde(rename = "application/vnd.ms-excel")]
+    Xls,
+    #[serde(rename = "application/rtf")]
+    Rtf,
+    #[serde(rename = "application/epub+zip")]
+    Epub,
+    #[serde(rename = "message/rfc822")]
+    Email,
 }
 
 impl ContentType {
-    pub const ALL: [ContentType; 6] = [
+    pub const ALL: [ContentType; 19] = [
         ContentType::Text,
         ContentType::Markdown,
         ContentType::Html,
         ContentType::Csv,
         ContentType::Json,
         ContentType::Pdf,
+        ContentType::Docx,
+        ContentType::Pptx,
+        ContentType::Xlsx,
+        ContentType::Xlsb,
+        ContentType::Odt,
+        ContentType::Ods,
+        ContentType::Odp,
+        ContentType::Doc,
+        ContentType::Ppt,
+        ContentType::Xls,
+        ContentType::Rtf,
+        ContentType::Epub,
+        ContentType::Email,
     ];
 
     /// The MIME type.
@@ -41,6 +80,19 @@ impl ContentType {
             ContentType::Csv => "text/csv",
             ContentType::Json => "application/json",
             ContentType::Pdf => "application/pdf",
+            ContentType::Docx => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            ContentType::Pptx => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+            ContentType::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            ContentType::Xlsb => "application/vnd.ms-excel.sheet.binary.macroenabled.12",
+            ContentType::Odt => "application/vnd.oasis.opendocument.text",
+            ContentType::Ods => "application/vnd.oasis.opendocument.spreadsheet",
+            ContentType::Odp => "application/vnd.oasis.opendocument.presentation",
+            ContentType::Doc => "application/msword",
+            ContentType::Ppt => "application/vnd.ms-powerpoint",
+            ContentType::Xls => "application/vnd.ms-excel",
+            ContentType::Rtf => "application/rtf",
+            ContentType::Epub => "application/epub+zip",
+            ContentType::Email => "message/rfc822",
         }
     }
 }

@@ -10,13 +10,14 @@ use pdfboss_core::{Dict, Document, Error, Object, Page};
 use pdfboss_output::{LayoutOptions, ReadingOrder, TextOptions, extract_layout_opts};
 
 use super::canonical::canonical;
-use super::{ExtractCode, ExtractFailure, Extracted, PageStart, PdfEngine};
+use super::{ExtractCode, ExtractFailure, ExtractOptions, Extracted, PageStart, PdfEngine};
 
 /// How deep drawings inside of drawings are searched for pictures.
 const MAX_FORM_DEPTH: usize = 4;
 
 /// The pages of the file as text.
-pub fn extract(bytes: &[u8], engine: PdfEngine) -> Result<Extracted, ExtractFailure> {
+pub fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracted, ExtractFailure> {
+    let engine = options.pdf_engine;
     let document = open(bytes)?;
     let mut pages = match engine {
         PdfEngine::Pdfboss => with_pdfboss(&document)?,
@@ -68,17 +69,13 @@ fn with_pdf_extract(bytes: &[u8]) -> Result<Vec<String>, ExtractFailure> {
 
 fn failure(error: Error) -> ExtractFailure {
     match error {
-        Error::Encrypted => ExtractFailure::of_file(
-            ExtractCode::PdfEncrypted,
-            "The PDF is protected by a password. Save a copy without the password and upload that.",
-        ),
+        Error::Encrypted => ExtractFailure::encrypted("The PDF", None),
         other => broken(&other.to_string()),
     }
 }
 
 fn broken(reason: &str) -> ExtractFailure {
-    let detail = format!("The PDF is damaged and cannot be read ({reason}). Export it again and upload the new file.");
-    ExtractFailure::of_file(ExtractCode::PdfBroken, detail)
+    ExtractFailure::broken("The PDF", reason)
 }
 
 fn without_text(document: &Document) -> ExtractFailure {

@@ -85,7 +85,7 @@ impl Worker {
         content_type: ContentType,
         options: &ExtractOptions,
     ) -> Result<Extracted, ExtractFailure> {
-        let answer = tokio::time::timeout(self.limits.wall, self.ask(file, content_type, *options));
+        let answer = tokio::time::timeout(self.limits.wall, self.ask(file, content_type, options.clone()));
         match answer.await {
             Ok(reply) => reply,
             Err(_) => Err(ExtractFailure::passing(
@@ -254,7 +254,7 @@ fn exit_with_parent(mut stdin: io::Stdin) {
 
 /// Extracts in a thread with a large stack; a panic ends the thread and no more.
 fn extract_guarded(bytes: Vec<u8>, request: &Request) -> Reply {
-    let (content_type, options) = (request.content_type, request.options);
+    let (content_type, options) = (request.content_type, request.options.clone());
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
     let running = thread.spawn(move || extract_here(&bytes, content_type, &options));
     let running = running.map_err(|error| unavailable("a thread", &error))?;

@@ -1,0 +1,7 @@
+//! Word and PowerPoint documents of the binary kind.
+
+use super::{ContentType, ExtractCode, ExtractFailure, Extracted};
+
+pub fn extract(_bytes: &[u8], _content_type: ContentType) -> Result<Extracted, ExtractFailure> {
+    Err(ExtractFailure::of_file(ExtractCode::Unsupported, "Files of this kind cannot be read yet."))
+}

@@ -1,0 +1,7 @@
+//! PowerPoint presentations (ECMA-376, PresentationML).
+
+use super::{ExtractCode, ExtractFailure, Extracted};
+
+pub fn extract(_bytes: &[u8]) -> Result<Extracted, ExtractFailure> {
+    Err(ExtractFailure::of_file(ExtractCode::Unsupported, "Files of this kind cannot be read yet."))
+}
