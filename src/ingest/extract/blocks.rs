@@ -4,7 +4,8 @@
 //! are indented as CommonMark wants it and a paragraph that only looks like structure (`1. ` at its start) is escaped.
 //! Inside a line nothing is escaped: readers and searches want `max_tokens`, not `max\_tokens`.
 
-use super::table;
+use super::canonical::canonical;
+use super::{PageStart, table};
 
 /// Tables with more cells than this are written row by row as text: a table is as wide in every row as in its widest.
 const MAX_CELLS: usize = 4_000_000;
@@ -47,6 +48,15 @@ pub enum Marker {
     Number(u32),
 }
 
+/// A page of a presentation.
+#[derive(Default)]
+pub struct Page {
+    pub title: Vec<Block>,
+    pub body: Vec<Block>,
+    /// The speaker's.
+    pub notes: Vec<Block>,
+}
+
 /// `blocks` as Markdown, with one newline at the end when there is any.
 pub fn markdown(blocks: &[Block]) -> String {
     let mut writer = Writer::default();
@@ -55,8 +65,58 @@ pub fn markdown(blocks: &[Block]) -> String {
     writer.out
 }
 
-/// What a table's cell shows of `blocks`, on one line. Notes, and tables that have rows and columns, do not fit and are
-/// returned.
+/// Pages one after the other as Markdown, and where each starts; a blank page has no start.
+pub fn paged(pages: impl Iterator<Item = Vec<Block>>) -> (String, Vec<PageStart>) {
+    let (mut text, mut starts) = (String::new(), Vec::new());
+    for (page, number) in pages.zip(1..) {
+        let page = canonical(&markdown(&page));
+        if !page.is_empty() {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            starts.push(PageStart { number, start: text.len() });
+            text.push_str(&page);
+        }
+    }
+    (text, starts)
+}
+
+/// A table of rows of cells. Tables and notes in cells follow it; a table of one cell is a frame around its blocks.
+pub fn push_table(mut rows: Vec<Vec<Vec<Block>>>, out: &mut Vec<Block>) {
+    if let [row] = rows.as_mut_slice()
+        && let [cell] = row.as_mut_slice()
+    {
+        return out.append(cell);
+    }
+    let mut after = Vec::new();
+    let mut text = |cell: Vec<Block>| {
+        let (text, rest) = flattened(cell);
+        after.extend(rest);
+        text
+    };
+    let rows = rows.into_iter().map(|row| row.into_iter().map(&mut text).collect()).collect();
+    out.push(Block::Table(rows));
+    out.append(&mut after);
+}
+
+impl Page {
+    /// The title as a heading, the body, and then the notes.
+    pub fn blocks(self) -> Vec<Block> {
+        let (title, rest) = flattened(self.title);
+        let mut blocks = vec![Block::Heading(1, title)];
+        blocks.extend(rest);
+        blocks.extend(self.body);
+        let (notes, rest) = flattened(self.notes);
+        if !notes.is_empty() {
+            blocks.push(Block::Paragraph(format!("Notes: {notes}")));
+        }
+        blocks.extend(rest);
+        blocks
+    }
+}
+
+/// The text of `blocks` for a place that takes no blocks, as a table's cell. Notes, and tables that have rows and columns,
+/// do not fit and are returned.
 pub fn flattened(blocks: Vec<Block>) -> (String, Vec<Block>) {
     let (mut parts, mut rest) = (Vec::new(), Vec::new());
     for block in blocks {
@@ -73,7 +133,7 @@ pub fn flattened(blocks: Vec<Block>) -> (String, Vec<Block>) {
         }
     }
     parts.retain(|part| !part.is_empty());
-    (parts.join(" "), rest)
+    (parts.join("\n"), rest)
 }
 
 fn is_grid(rows: &[Vec<String>]) -> bool {
@@ -379,11 +439,11 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_holds_one_line_and_gives_back_tables() {
+    fn a_cell_holds_text_and_gives_back_tables() {
         let grid = Block::Table(vec![vec!["a".to_owned(), "b".to_owned()]; 2]);
         let single = Block::Table(vec![vec!["in a box".to_owned()]]);
         let blocks = vec![paragraph("one"), grid.clone(), single, item(0, Marker::Number(2), "two")];
-        assert_eq!(flattened(blocks), ("one in a box 2. two".to_owned(), vec![grid]));
+        assert_eq!(flattened(blocks), ("one\nin a box\n2. two".to_owned(), vec![grid]));
     }
 
     #[test]

@@ -13,6 +13,9 @@ const MAX_CHAIN: usize = 32;
 const CODE: [&str; 6] = ["source code", "code", "code block", "html preformatted", "preformatted text", "macro text"];
 const QUOTE: [&str; 6] = ["quote", "intense quote", "block text", "block quote", "block quotation", "quotations"];
 
+/// What stands under a title, whose style is often based on the title's.
+const UNDER_TITLE: [&str; 3] = ["subtitle", "author", "date"];
+
 #[derive(Default)]
 pub struct Styles {
     by_id: HashMap<String, Style>,
@@ -127,6 +130,7 @@ impl Style {
             "title" => Some(Role::Title),
             name if CODE.contains(&name) => Some(Role::Code),
             name if QUOTE.contains(&name) => Some(Role::Quote),
+            name if UNDER_TITLE.contains(&name) => Some(Role::Body),
             "list paragraph" => Some(Role::ListParagraph),
             _ => numbered.filter(|level| (1..=9).contains(level)).map(Role::Heading).or(self.outline.map(by_outline)),
         }
