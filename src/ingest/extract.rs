@@ -19,6 +19,8 @@ mod legacy;
 mod limits;
 mod markdown;
 mod odf;
+#[cfg(test)]
+mod office_tests;
 mod opc;
 mod password;
 mod pdf;

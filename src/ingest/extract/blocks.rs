@@ -66,10 +66,10 @@ pub fn markdown(blocks: &[Block]) -> String {
 }
 
 /// Pages one after the other as Markdown, and where each starts; a blank page has no start.
-pub fn paged(pages: impl Iterator<Item = Vec<Block>>) -> (String, Vec<PageStart>) {
+pub fn paged(pages: Vec<Page>) -> (String, Vec<PageStart>) {
     let (mut text, mut starts) = (String::new(), Vec::new());
-    for (page, number) in pages.zip(1..) {
-        let page = canonical(&markdown(&page));
+    for (page, number) in pages.into_iter().zip(1..) {
+        let page = canonical(&markdown(&page.blocks()));
         if !page.is_empty() {
             if !text.is_empty() {
                 text.push('\n');
@@ -100,8 +100,14 @@ pub fn push_table(mut rows: Vec<Vec<Vec<Block>>>, out: &mut Vec<Block>) {
 }
 
 impl Page {
+    /// The title on one line.
+    pub fn title(&self) -> Option<String> {
+        let (title, _) = flattened(self.title.clone());
+        Some(title.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|title| !title.is_empty())
+    }
+
     /// The title as a heading, the body, and then the notes.
-    pub fn blocks(self) -> Vec<Block> {
+    fn blocks(self) -> Vec<Block> {
         let (title, rest) = flattened(self.title);
         let mut blocks = vec![Block::Heading(1, title)];
         blocks.extend(rest);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::super::ExtractFailure;
 use super::super::archive::Archive;
-use super::super::blocks::{self, Block, Marker};
+use super::super::blocks::{self, Block, Marker, Page};
 use super::super::xml::{Tag, Xml};
 use super::WHAT;
 use super::styles::{Level, Role, Styles};
@@ -32,7 +32,7 @@ pub struct Contents {
     pub title: Option<String>,
     pub blocks: Vec<Block>,
     /// Instead of `blocks`, if the document is a presentation.
-    pub pages: Option<Vec<Vec<Block>>>,
+    pub pages: Option<Vec<Page>>,
 }
 
 /// The list that is read.
@@ -190,19 +190,24 @@ impl<'r, 'a> Reader<'r, 'a> {
         })
     }
 
+    /// Repeated cells are empty ones, as a rule, and take their places only when a cell with text follows.
     fn row(&mut self, xml: &mut Xml) -> Result<Vec<Vec<Block>>, ExtractFailure> {
-        let mut row = Vec::new();
+        let (mut row, mut empty) = (Vec::new(), 0usize);
         xml.each(|xml, tag| {
-            let repeated = tag.number("number-columns-repeated").unwrap_or(1usize);
             let mut cell = Vec::new();
             if tag.name() == "table-cell" {
                 self.blocks(xml, &mut cell)?;
             }
+            let places = tag.number("number-columns-repeated").unwrap_or(1usize);
+            if cell.is_empty() {
+                empty = empty.saturating_add(places);
+                return Ok(());
+            }
+            let filled = empty.min(self.fillable_cells);
+            self.fillable_cells -= filled;
+            row.resize_with(row.len() + filled, Vec::new);
             row.push(cell);
-            // Text is not repeated, only its place: writers repeat empty cells.
-            let count = repeated.saturating_sub(1).min(self.fillable_cells);
-            self.fillable_cells -= count;
-            row.resize_with(row.len() + count, Vec::new);
+            empty = places.saturating_sub(1);
             Ok(())
         })?;
         Ok(row)

@@ -1,7 +1,7 @@
 //! Pages of a presentation: the title first, then the shapes in their order, then the speaker's notes.
 
 use super::super::ExtractFailure;
-use super::super::blocks::{Block, Page};
+use super::super::blocks::Page;
 use super::super::xml::{Tag, Xml};
 use super::body::Reader;
 
@@ -10,13 +10,13 @@ const FURNITURE: [&str; 4] = ["header", "footer", "date-time", "page-number"];
 
 impl Reader<'_, '_> {
     /// The pages in the open element, which is closed.
-    pub(super) fn pages(&mut self, xml: &mut Xml) -> Result<Vec<Vec<Block>>, ExtractFailure> {
+    pub(super) fn pages(&mut self, xml: &mut Xml) -> Result<Vec<Page>, ExtractFailure> {
         let mut pages = Vec::new();
         xml.each(|xml, tag| {
             if tag.name() == "page" {
                 let mut page = Page::default();
                 xml.each(|xml, tag| self.shape(xml, tag, &mut page))?;
-                pages.push(page.blocks());
+                pages.push(page);
             }
             Ok(())
         })?;
