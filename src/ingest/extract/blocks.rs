@@ -16,6 +16,8 @@ const MAX_NUMBER: u32 = 999_999_999;
 /// Lists deeper than this continue at this depth: indentation would outweigh text.
 const MAX_LIST_DEPTH: usize = 16;
 
+const PICTURES: [&str; 10] = [".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".svg", ".emf", ".wmf"];
+
 /// A part of a document, top to bottom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Block {
@@ -81,6 +83,21 @@ pub fn paged(pages: Vec<Page>) -> (String, Vec<PageStart>) {
     (text, starts)
 }
 
+/// What a presentation is called: what it states, unless that is what PowerPoint states in any language for those that
+/// nobody has named (`PowerPoint Presentation`), or what stands on its first page.
+pub fn presentation_title(stated: Option<String>, pages: &[Page]) -> Option<String> {
+    let named = stated.filter(|title| !title.to_lowercase().starts_with("powerpoint"));
+    named.or_else(|| pages.first()?.title())
+}
+
+/// What a picture's description says; programs put the name of its file there when they are told nothing.
+pub fn described(description: &str) -> &str {
+    let description = description.trim();
+    let lower = description.to_lowercase();
+    let is_file = PICTURES.iter().any(|ending| lower.ends_with(ending));
+    if is_file { "" } else { description }
+}
+
 /// A table of rows of cells. Tables and notes in cells follow it; a table of one cell is a frame around its blocks.
 pub fn push_table(mut rows: Vec<Vec<Vec<Block>>>, out: &mut Vec<Block>) {
     if let [row] = rows.as_mut_slice()
@@ -101,7 +118,7 @@ pub fn push_table(mut rows: Vec<Vec<Vec<Block>>>, out: &mut Vec<Block>) {
 
 impl Page {
     /// The title on one line.
-    pub fn title(&self) -> Option<String> {
+    fn title(&self) -> Option<String> {
         let (title, _) = flattened(self.title.clone());
         Some(title.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|title| !title.is_empty())
     }
@@ -450,6 +467,20 @@ mod tests {
         let single = Block::Table(vec![vec!["in a box".to_owned()]]);
         let blocks = vec![paragraph("one"), grid.clone(), single, item(0, Marker::Number(2), "two")];
         assert_eq!(flattened(blocks), ("one\nin a box\n2. two".to_owned(), vec![grid]));
+    }
+
+    #[test]
+    fn a_picture_is_described_by_words_and_not_by_its_file() {
+        assert_eq!(described(" A mast in snow. "), "A mast in snow.");
+        assert_eq!(described("C:\\pictures\\IMG_1234.JPG"), "");
+    }
+
+    #[test]
+    fn a_presentation_without_a_name_is_called_after_its_first_page() {
+        let pages = [Page { title: vec![paragraph("Sensor\nroadmap")], ..Page::default() }];
+        let title = |stated: &str| presentation_title(Some(stated.to_owned()), &pages).unwrap();
+        assert_eq!(title("PowerPoint-Präsentation"), "Sensor roadmap");
+        assert_eq!(title("Roadmap"), "Roadmap");
     }
 
     #[test]

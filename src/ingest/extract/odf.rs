@@ -32,10 +32,13 @@ pub fn extract(bytes: &[u8]) -> Result<Extracted, ExtractFailure> {
         styles.read(&common)?;
     }
     styles.read(&content)?;
-    let title = title(&mut archive)?;
+    let stated = title(&mut archive)?;
     let contents = body::Reader::new(&mut archive, &styles).document(&content)?;
-    let first_page = contents.pages.as_ref().and_then(|pages| pages.first());
-    let title = title.or(contents.title).or_else(|| first_page?.title()).map(|title| canonical(&title));
+    let title = match &contents.pages {
+        Some(pages) => blocks::presentation_title(stated, pages),
+        None => stated.or(contents.title),
+    };
+    let title = title.map(|title| canonical(&title));
     let (text, pages) = match contents.pages {
         Some(pages) => blocks::paged(pages),
         None => (canonical(&blocks::markdown(&contents.blocks)), Vec::new()),

@@ -17,9 +17,6 @@ use super::{ExtractFailure, Extracted};
 /// As failures name it.
 const WHAT: &str = "The presentation";
 
-/// What PowerPoint calls a presentation that nobody has named, in any language: `PowerPoint Presentation`.
-const UNNAMED: &str = "powerpoint";
-
 /// The presentation as Markdown.
 pub fn extract(bytes: &[u8]) -> Result<Extracted, ExtractFailure> {
     let mut package = Package::open(bytes, WHAT)?;
@@ -27,7 +24,7 @@ pub fn extract(bytes: &[u8]) -> Result<Extracted, ExtractFailure> {
     let Some(presentation) = package.part(&main)? else {
         return Err(ExtractFailure::broken(WHAT, "it has no main part"));
     };
-    let named = package.title()?.filter(|title| !title.to_lowercase().starts_with(UNNAMED));
+    let stated = package.title()?;
     let relations = package.relations(&main)?;
     let mut reader = slide::Reader::new(&mut package);
     let mut pages = Vec::new();
@@ -35,7 +32,7 @@ pub fn extract(bytes: &[u8]) -> Result<Extracted, ExtractFailure> {
         let Some(name) = relations.by_id(&id) else { continue };
         pages.extend(reader.slide(name)?);
     }
-    let title = named.or_else(|| pages.first()?.title()).map(|title| canonical(&title));
+    let title = blocks::presentation_title(stated, &pages).map(|title| canonical(&title));
     let (text, pages) = blocks::paged(pages);
     Ok(Extracted { title, text, markdown: true, pages })
 }

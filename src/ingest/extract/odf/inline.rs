@@ -1,7 +1,7 @@
 //! The text of a paragraph, and what hangs on it: notes, text boxes, formulas.
 
 use super::super::ExtractFailure;
-use super::super::blocks::{Block, flattened};
+use super::super::blocks::{Block, described, flattened};
 use super::super::xml::{self, Node, Tag, Xml};
 use super::body::Reader;
 use super::math;
@@ -93,7 +93,7 @@ impl Reader<'_, '_> {
     fn frame_in_text(&mut self, xml: &mut Xml, into: &mut Paragraph) -> Result<(), ExtractFailure> {
         xml.each(|xml, tag| match tag.name() {
             "desc" => {
-                into.text.push_str(xml.text()?.trim());
+                into.text.push_str(described(&xml.text()?));
                 Ok(())
             }
             "object" => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::super::ExtractFailure;
-use super::super::blocks::{Block, Marker, Page, push_table};
+use super::super::blocks::{Block, Marker, Page, described, push_table};
 use super::super::drawing;
 use super::super::opc::{Package, Relations};
 use super::super::xml::{Tag, Xml};
@@ -117,9 +117,8 @@ impl Slide<'_, '_, '_> {
     }
 
     fn picture(&mut self, xml: &mut Xml) -> Result<(), ExtractFailure> {
-        if let Some(description) = description(xml)? {
-            self.page.body.push(Block::Paragraph(description));
-        }
+        let description = description(xml)?.unwrap_or_default();
+        self.page.body.push(Block::Paragraph(described(&description).to_owned()));
         Ok(())
     }
 
