@@ -25,14 +25,14 @@ fn inside(xml: &mut Xml) -> Result<Vec<String>, ExtractFailure> {
             Node::Text(text) => parts.push(text.trim().to_owned()),
             Node::Open(tag) => {
                 let inner = inside(xml)?;
-                parts.extend(written(tag.name(), inner));
+                parts.extend(written(tag.name(), &inner));
             }
         }
     }
     Ok(parts)
 }
 
-fn written(name: &str, parts: Vec<String>) -> Option<String> {
+fn written(name: &str, parts: &[String]) -> Option<String> {
     let joined = |signs: &[&str]| {
         let signs = signs.iter().copied().chain(std::iter::repeat(""));
         let rest = parts.iter().skip(1).zip(signs).map(|(part, sign)| format!("{sign}{}", grouped(part)));
