@@ -1,8 +1,8 @@
 //! ZIP archives as containers of documents: OOXML, OpenDocument and EPUB files.
 //!
 //! Promises: a header is never believed; a part is inflated up to what the limits below leave, and no further. Whatever
-//! goes wrong is a typed failure: too large, encrypted (the archive, or the OLE container that Office wraps an encrypted
-//! document in), or broken. A part whose checksum is wrong is broken.
+//! goes wrong is a typed failure: too large, encrypted (the archive, or the OLE container that Office wraps an
+//! encrypted document in), or broken. A part whose checksum is wrong is broken.
 
 use std::collections::HashMap;
 use std::io::{Cursor, Read};

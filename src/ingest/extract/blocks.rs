@@ -138,8 +138,8 @@ impl Page {
     }
 }
 
-/// The text of `blocks` for a place that takes no blocks, as a table's cell. Notes, and tables that have rows and columns,
-/// do not fit and are returned.
+/// The text of `blocks` for a place that takes no blocks, as a table's cell. Notes, and tables that have rows and
+/// columns, do not fit and are returned.
 pub fn flattened(blocks: Vec<Block>) -> (String, Vec<Block>) {
     let (mut parts, mut rest) = (Vec::new(), Vec::new());
     for block in blocks {

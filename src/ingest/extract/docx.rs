@@ -1,9 +1,9 @@
 //! Word documents (ECMA-376 part 1, WordprocessingML; strict and transitional).
 //!
-//! Kept: headings by their outline level or style, lists with their numbers, tables, quotations and code by style, text
-//! boxes, formulas, diagrams, descriptions of pictures, hyperlink text, inserted text. Footnotes and endnotes follow the
-//! paragraph that refers to them, as `[^1]`. Left out: headers and footers, comments, deleted and hidden text, field codes,
-//! the numbers of headings, charts, embedded documents.
+//! Kept: headings by their outline level or style, lists with their numbers, tables, quotations and code by style,
+//! text boxes, formulas, diagrams, descriptions of pictures, hyperlink text, inserted text. Footnotes and endnotes follow
+//! the paragraph that refers to them, as `[^1]`. Left out: headers and footers, comments, deleted and hidden text, field
+//! codes, the numbers of headings, charts, embedded documents.
 
 mod body;
 mod inline;

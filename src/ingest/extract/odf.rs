@@ -2,8 +2,7 @@
 //!
 //! Kept: headings by their outline level, lists with their numbers, tables, quotations and code by style, text boxes,
 //! formulas, descriptions of pictures; of presentations each page with its notes. Footnotes and endnotes follow the
-//! paragraph that refers to them, as `[^1]`. Left out: headers and footers, comments, deleted and hidden
-//! text, charts.
+//! paragraph that refers to them, as `[^1]`. Left out: headers and footers, comments, deleted and hidden text, charts.
 
 mod body;
 mod inline;

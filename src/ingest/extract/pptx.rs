@@ -1,8 +1,8 @@
 //! PowerPoint presentations (ECMA-376 part 1, PresentationML; strict and transitional).
 //!
-//! Slides in the order of the presentation, hidden ones too, each a page: its title as a heading, then its shapes in their
-//! order (lists as the layout and the master have them, tables, grouped shapes, diagrams, descriptions of pictures), then
-//! the speaker's notes. Left out: footers, dates and slide numbers, comments, charts.
+//! Slides in the order of the presentation, hidden ones too, each a page: its title as a heading, then its shapes in
+//! their order (lists as the layout and the master have them, tables, grouped shapes, diagrams, descriptions of
+//! pictures), then the speaker's notes. Left out: footers, dates and slide numbers, comments, charts.
 
 mod bullets;
 mod master;

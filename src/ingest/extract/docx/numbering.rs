@@ -107,8 +107,8 @@ impl Numbering {
         Ok(numbering)
     }
 
-    /// Where a paragraph stands that refers to a list; counts it. `styles` are the ids of its style and of those that it
-    /// is based on.
+    /// Where a paragraph stands that refers to a list; counts it. `styles` are the ids of its style and of those that
+    /// it is based on.
     pub fn place<'a>(&mut self, reference: &ListReference, styles: impl Iterator<Item = &'a str>) -> Option<Place> {
         let id = reference.list.as_ref()?;
         let list = self.lists.get(id)?;

@@ -115,7 +115,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// White space is one space, and none at the start (OpenDocument 1.3 part 3, 6.1.2); more than that is written as elements.
+/// White space is one space, and none at the start (OpenDocument 1.3 part 3, 6.1.2); more is written as elements.
 fn push_collapsed(text: &str, out: &mut String) {
     for char in text.chars() {
         match char {
