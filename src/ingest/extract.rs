@@ -5,6 +5,7 @@
 //! in a child process with limits. Promises: the text is canonical (see [`Extracted::text`]), never blank, at most
 //! [`MAX_TEXT_BYTES`] long; whatever goes wrong is an [`ExtractFailure`] with a stable code.
 
+mod archive;
 mod canonical;
 mod csv;
 mod detect;
