@@ -175,7 +175,7 @@ pub fn extract_here(
     if bytes.is_empty() {
         return Err(ExtractFailure::of_file(ExtractCode::Empty, "The file is empty."));
     }
-    let extracted = match content_type {
+    let extracted = match detect::refine(bytes, content_type) {
         ContentType::Text | ContentType::Json => text::extract(bytes),
         ContentType::Csv => csv::extract(bytes),
         ContentType::Markdown => markdown::extract(bytes),
