@@ -136,8 +136,22 @@ const OPENING_BYTES: usize = 1024;
 
 /// Begin the header of a mail, and hardly anything else (RFC 5322, 3.6; RFC 2045, 4).
 const MAIL_HEADERS: [&str; 16] = [
-    "from", "received", "mime-version", "subject", "to", "cc", "date", "message-id", "return-path", "reply-to", "sender",
-    "delivered-to", "in-reply-to", "references", "content-type", "dkim-signature",
+    "from",
+    "received",
+    "mime-version",
+    "subject",
+    "to",
+    "cc",
+    "date",
+    "message-id",
+    "return-path",
+    "reply-to",
+    "sender",
+    "delivered-to",
+    "in-reply-to",
+    "references",
+    "content-type",
+    "dkim-signature",
 ];
 
 /// The format of a file that starts with `head`.
@@ -189,6 +203,7 @@ fn by_words(bytes: &[u8], named: Option<ContentType>) -> Result<ContentType, Uns
         Some(named) if named.is_textual() => Ok(named),
         _ if is_html(&opening) => Ok(ContentType::Html),
         _ if is_mail(bytes) => Ok(ContentType::Email),
+        Some(ContentType::Rtf) if opening.trim_start().starts_with("{\\") => Ok(ContentType::Rtf),
         Some(ContentType::Pdf) | None => Ok(ContentType::Text),
         // Excel and Word of 2003 also wrote XML, whose words a reader of HTML finds.
         Some(_) if opening.starts_with("<?xml") => Ok(ContentType::Html),

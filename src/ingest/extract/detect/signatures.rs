@@ -18,7 +18,8 @@ impl Signature {
     /// A signature of letters only proves nothing in a text (`The NEW WAVE`), unless it is long.
     fn is_of(&self, head: &[u8]) -> bool {
         let proves = self.bytes.len() > 4 || self.bytes.iter().any(|byte| !byte.is_ascii_graphic());
-        head.get(self.offset..).is_some_and(|rest| rest.starts_with(self.bytes)) && (proves || !is_text(&head[..head.len().min(TEXT_BYTES)]))
+        head.get(self.offset..).is_some_and(|rest| rest.starts_with(self.bytes))
+            && (proves || !is_text(&head[..head.len().min(TEXT_BYTES)]))
     }
 }
 
