@@ -6,10 +6,12 @@
 //! [`MAX_TEXT_BYTES`] long; whatever goes wrong is an [`ExtractFailure`] with a stable code.
 
 mod archive;
+mod blocks;
 mod canonical;
 mod csv;
 mod detect;
 mod docx;
+mod drawing;
 mod email;
 mod epub;
 mod html;
@@ -17,6 +19,7 @@ mod legacy;
 mod limits;
 mod markdown;
 mod odf;
+mod opc;
 mod password;
 mod pdf;
 mod pptx;
@@ -25,6 +28,7 @@ mod spreadsheet;
 mod table;
 mod text;
 pub mod worker;
+mod xml;
 
 use serde::{Deserialize, Serialize};
 
