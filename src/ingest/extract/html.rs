@@ -41,6 +41,12 @@ pub fn extract(bytes: &[u8]) -> Extracted {
     Extracted { title, text: canonical(&unescape(&text)), markdown: true, pages: Vec::new() }
 }
 
+/// All of a page that is known to be content, as a chapter of a book or the body of a mail.
+pub fn whole(bytes: &[u8]) -> String {
+    let page = nesting::limited(&canonical(&decode(bytes)));
+    canonical(&unescape(&to_markdown(&page)))
+}
+
 fn is_enough(main: &str, body: &str) -> bool {
     main.len() >= LITTLE_BYTES && main.len() as f64 >= LITTLE_SHARE * body.len() as f64
 }
@@ -77,7 +83,7 @@ fn description(picture: &Element) -> HandlerResult {
 
 /// htmd escapes what Markdown could mistake for markup; a reader and a search want `max_tokens`, not `max\_tokens`.
 /// Escapes that keep a line from becoming a heading, list or quote stay, and so does code, where nothing is escaped.
-fn unescape(markdown: &str) -> String {
+pub fn unescape(markdown: &str) -> String {
     let mut out = String::with_capacity(markdown.len());
     let mut fenced = false;
     for line in markdown.split_inclusive('\n') {

@@ -1,7 +1,7 @@
 //! Rich text (RTF 1.9.1): what Word, WordPad, LibreOffice and mail programs write.
 //!
-//! `tokens` cuts the bytes, this file follows groups and words, `output` writes paragraphs, headings, lists, tables and
-//! notes as Markdown. Hidden and deleted text, headers and footers, pictures and the instructions of fields are left out;
+//! `tokens` cuts the bytes, this file follows groups and words, `output` makes paragraphs, headings, lists, tables
+//! and notes of them. Hidden and deleted text, headers and footers, pictures and the instructions of fields are left out;
 //! what a field, an object or a text box shows is kept. Nesting costs a fixed amount of memory, however deep it is.
 
 mod code_page;
@@ -14,7 +14,7 @@ use self::code_page::CodePage;
 use self::output::{Output, Paragraph};
 use self::tokens::{Token, Tokens};
 use super::canonical::canonical;
-use super::{ExtractFailure, Extracted, MAX_TEXT_BYTES};
+use super::{ExtractFailure, Extracted, MAX_TEXT_BYTES, blocks};
 
 /// Word nests some twenty deep. Deeper groups than these share what the last of them has set.
 const MAX_DEPTH: usize = 1000;
@@ -96,7 +96,7 @@ impl Reader {
     fn end(mut self) -> Result<Extracted, ExtractFailure> {
         self.flush();
         let title = canonical(&self.title).split_whitespace().collect::<Vec<_>>().join(" ");
-        let text = canonical(&self.output.end()?);
+        let text = canonical(&blocks::markdown(&self.output.end()?));
         Ok(Extracted { title: (!title.is_empty()).then_some(title), text, markdown: true, pages: Vec::new() })
     }
 

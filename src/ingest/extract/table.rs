@@ -21,6 +21,11 @@ pub struct Columns {
 }
 
 impl Columns {
+    /// So many columns, each with text.
+    pub fn all(count: usize) -> Columns {
+        Columns { used: vec![true; count] }
+    }
+
     /// Takes a row into account.
     pub fn see<'a>(&mut self, row: impl Iterator<Item = &'a str>) {
         for (column, cell) in row.enumerate() {

@@ -1,15 +1,10 @@
-//! Paragraphs as Markdown: headings, lists, tables, and notes below the paragraph or table that they belong to.
+//! What the words of a document make: paragraphs, headings, items of lists, tables, and notes below what refers to them.
 
-use super::super::{ExtractCode, ExtractFailure, table};
+use super::super::blocks::{Block, Marker};
+use super::super::{ExtractCode, ExtractFailure};
 
 /// The cells of all tables: a table of them is more text than a document may have.
 const MAX_CELLS: usize = 2_000_000;
-
-/// Markdown nests an item that stands this much further to the right, below bullets and below numbers.
-const INDENT: &str = "    ";
-
-/// Line starts that Markdown would take for markup. Typed bullets and numbers are lists indeed.
-const MARKUP: [&str; 8] = ["#", ">", "|", "---", "===", "```", "~~~", "___"];
 
 /// What a paragraph is.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,40 +26,43 @@ pub struct Output {
     pub marker: String,
     /// Of the note that is being read.
     pub note: String,
-    done: String,
-    notes: Vec<String>,
+    blocks: Vec<Block>,
+    size: usize,
+    notes: Vec<Block>,
     note_count: usize,
     cell: String,
     row: Vec<String>,
     rows: Vec<Vec<String>>,
     cell_count: usize,
     /// The numbers of the last item and of those above it; empty outside of lists.
-    numbers: Vec<usize>,
+    numbers: Vec<u32>,
 }
 
 impl Output {
     /// How much text there is.
     pub fn len(&self) -> usize {
-        self.done.len() + self.paragraph.len() + self.note.len()
+        self.size + self.paragraph.len() + self.note.len()
     }
 
     pub fn end_paragraph(&mut self, paragraph: Paragraph) {
-        let text = lines(&std::mem::take(&mut self.paragraph));
+        let text = std::mem::take(&mut self.paragraph);
         let marker = std::mem::take(&mut self.marker);
-        let marker = marker.trim();
+        let (text, marker) = (text.trim(), marker.trim());
+        self.size += text.len();
         if paragraph.in_table {
-            return self.add_to_cell(marker, &text);
+            return self.add_to_cell(marker, text);
         }
         self.end_table();
         if text.is_empty() {
             return;
         }
         match paragraph.heading {
-            Some(level) => self.heading(level, marker, &text),
-            None if paragraph.in_list || !marker.is_empty() => return self.item(paragraph.level, marker, &text),
-            None => self.block(&guarded(&text)),
+            Some(level) if is_number(marker) => self.add(Block::Heading(level, format!("{marker} {text}"))),
+            Some(level) => self.add(Block::Heading(level, text.to_owned())),
+            None if paragraph.in_list || !marker.is_empty() => self.item(paragraph.level, marker, text),
+            None => self.add(Block::Paragraph(text.to_owned())),
         }
-        self.end_notes();
+        self.blocks.append(&mut self.notes);
     }
 
     fn add_to_cell(&mut self, marker: &str, text: &str) {
@@ -74,40 +72,27 @@ impl Output {
         }
     }
 
-    fn heading(&mut self, level: u8, marker: &str, text: &str) {
-        let number = if is_number(marker) { format!("{marker} ") } else { String::new() };
-        let text = text.replace('\n', " ");
-        self.block(&format!("{} {number}{text}", "#".repeat(usize::from(level.min(6)))));
+    fn add(&mut self, block: Block) {
+        self.numbers.clear();
+        self.blocks.push(block);
     }
 
-    fn block(&mut self, text: &str) {
-        if !std::mem::take(&mut self.numbers).is_empty() {
-            self.done.push('\n');
-        }
-        self.done.push_str(text);
-        self.done.push_str("\n\n");
-    }
-
-    /// An item of a list. A level that skips one would be no list in Markdown.
     fn item(&mut self, level: u8, marker: &str, text: &str) {
-        let level = usize::from(level).min(self.numbers.len());
-        self.numbers.resize(level + 1, 0);
-        if let Some(number) = self.numbers.last_mut() {
-            *number = digits(marker).unwrap_or(*number + 1);
+        let depth = usize::from(level);
+        self.numbers.resize(depth + 1, 0);
+        let number = digits(marker).or(self.numbers.last().map(|last| last.saturating_add(1))).unwrap_or(1);
+        if let Some(last) = self.numbers.last_mut() {
+            *last = number;
         }
-        let indent = INDENT.repeat(level);
-        let mark = match (is_number(marker), self.numbers.last()) {
-            (true, Some(number)) => format!("{number}."),
-            _ => "-".to_owned(),
-        };
-        let text = text.replace('\n', &format!("\n{indent}  "));
-        self.done.push_str(&format!("{indent}{mark} {text}\n"));
+        let marker = if is_number(marker) { Marker::Number(number) } else { Marker::Bullet };
+        self.blocks.push(Block::Item { depth, marker, text: text.to_owned() });
     }
 
     pub fn end_cell(&mut self) -> Result<(), ExtractFailure> {
         let text = std::mem::take(&mut self.paragraph);
         let marker = std::mem::take(&mut self.marker);
-        self.add_to_cell(marker.trim(), &text);
+        self.size += text.len();
+        self.add_to_cell(marker.trim(), text.trim());
         self.row.push(std::mem::take(&mut self.cell));
         self.cell_count += 1;
         match self.cell_count <= MAX_CELLS {
@@ -132,9 +117,9 @@ impl Output {
         }
         self.end_row();
         if !self.rows.is_empty() {
-            let table = table::markdown(&std::mem::take(&mut self.rows));
-            self.block(table.trim_end());
-            self.end_notes();
+            let rows = std::mem::take(&mut self.rows);
+            self.add(Block::Table(rows));
+            self.blocks.append(&mut self.notes);
         }
     }
 
@@ -143,42 +128,21 @@ impl Output {
         let note = std::mem::take(&mut self.note).split_whitespace().collect::<Vec<_>>().join(" ");
         if !note.is_empty() {
             self.note_count += 1;
+            self.size += note.len();
             self.paragraph.push_str(&format!("[^{}]", self.note_count));
-            self.notes.push(format!("[^{}]: {note}", self.note_count));
+            self.notes.push(Block::Note(format!("[^{}] {note}", self.note_count)));
         }
     }
 
-    fn end_notes(&mut self) {
-        for note in std::mem::take(&mut self.notes) {
-            self.block(&note);
-        }
-    }
-
-    /// The whole text.
-    pub fn end(mut self) -> Result<String, ExtractFailure> {
+    /// The whole document.
+    pub fn end(mut self) -> Result<Vec<Block>, ExtractFailure> {
         if !self.row.is_empty() {
             self.end_cell()?;
         }
         self.end_paragraph(Paragraph::default());
-        self.end_table();
-        self.end_notes();
-        self.done.truncate(self.done.trim_end().len());
-        Ok(self.done)
+        self.blocks.append(&mut self.notes);
+        Ok(self.blocks)
     }
-}
-
-/// Without blanks around lines, which Markdown would take for code, and without empty lines.
-fn lines(text: &str) -> String {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-fn guarded(text: &str) -> String {
-    let lines = text.lines().map(|line| match MARKUP.iter().any(|markup| line.starts_with(markup)) {
-        true => format!("\\{line}"),
-        false => line.to_owned(),
-    });
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// `1.`, `a)`, `2.3`; a bullet may be the letter `o`.
@@ -188,10 +152,6 @@ fn is_number(marker: &str) -> bool {
 }
 
 /// The last number of a marker.
-fn digits(marker: &str) -> Option<usize> {
-    let marker = marker.trim_end_matches(|char: char| !char.is_ascii_digit());
-    let start = marker
-        .rfind(|char: char| !char.is_ascii_digit())
-        .map_or(0, |before| before + marker[before..].chars().next().map_or(0, char::len_utf8));
-    marker[start..].parse().ok().filter(|number| *number < 1_000_000_000)
+fn digits(marker: &str) -> Option<u32> {
+    marker.rsplit(|char: char| !char.is_ascii_digit()).find(|digits| !digits.is_empty())?.parse().ok()
 }
