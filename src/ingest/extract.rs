@@ -18,6 +18,8 @@ mod html;
 mod legacy;
 mod limits;
 mod markdown;
+#[cfg(test)]
+mod mutations;
 mod odf;
 mod opc;
 mod password;

@@ -45,7 +45,7 @@ fn read(bytes: &[u8], options: &ExtractOptions, depth: usize) -> Result<Letter, 
     let subject = message.subject().map(one_line).filter(|subject| !subject.is_empty());
     let body = body::markdown(&message);
     let attached = attachments::markdown(&message, options, depth);
-    if body.is_none() && !attached.any_read && body::is_encrypted(&message) {
+    if body.is_none() && !attached.any_read && message.parts.iter().any(body::is_encrypted) {
         let detail = format!(
             "{WHAT} is encrypted (S/MIME or PGP). Decrypt it in your mail program, save it and upload the new file."
         );

@@ -73,6 +73,9 @@ fn name(part: &MessagePart, number: usize) -> String {
 
 /// The text, or why there is none.
 fn text_of(message: &Message, part: &MessagePart, options: &ExtractOptions, depth: usize) -> Result<String, String> {
+    if body::is_encrypted(part) {
+        return Err("it is encrypted".to_owned());
+    }
     let bytes = contents(message, part);
     let content_type = match &part.body {
         PartType::Message(_) => ContentType::Email,

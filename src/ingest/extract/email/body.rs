@@ -21,22 +21,19 @@ pub fn markdown(message: &Message) -> Option<String> {
     of(&message.text_body).or_else(|| of(&message.html_body))
 }
 
-/// Whether a part of the mail is, or its body begins, what only its receiver can read (RFC 8551, RFC 3156).
-pub fn is_encrypted(message: &Message) -> bool {
-    let encrypted = |part: &MessagePart| {
-        let smime =
-            part.is_content_type("application", "pkcs7-mime") || part.is_content_type("application", "x-pkcs7-mime");
-        let signed = part.content_type().and_then(|kind| kind.attribute("smime-type")) == Some("signed-data");
-        part.is_content_type("multipart", "encrypted")
-            || (smime && !signed)
-            || part.text_contents().is_some_and(|text| text.trim_start().starts_with(PGP_MESSAGE))
-    };
-    message.parts.iter().any(encrypted)
+/// Whether only its receiver can read a part: S/MIME, PGP as a part of its own or in place (RFC 8551, RFC 3156).
+pub fn is_encrypted(part: &MessagePart) -> bool {
+    let smime =
+        part.is_content_type("application", "pkcs7-mime") || part.is_content_type("application", "x-pkcs7-mime");
+    let signed = part.content_type().and_then(|kind| kind.attribute("smime-type")) == Some("signed-data");
+    part.is_content_type("multipart", "encrypted")
+        || (smime && !signed)
+        || part.contents().trim_ascii_start().starts_with(PGP_MESSAGE.as_bytes())
 }
 
 fn readable(message: &Message, part: &MessagePart) -> Option<String> {
     match &part.body {
-        PartType::Text(text) if text.trim_start().starts_with(PGP_MESSAGE) => None,
+        _ if is_encrypted(part) => None,
         PartType::Text(text) => Some(unlike_headings(&letters(message, part, text))),
         PartType::Html(text) => Some(html::whole(letters(message, part, text).as_bytes())),
         _ => None,

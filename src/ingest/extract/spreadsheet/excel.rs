@@ -149,16 +149,24 @@ fn check_grids(bytes: &[u8]) -> Result<(), ExtractFailure> {
     }
     let stream = file.open_stream("Workbook").or_else(|_| file.open_stream("Book"));
     let stream = stream.map_err(|error| ExtractFailure::broken(WHAT, error))?;
+    match grid_cells(&stream)? {
+        ..=MAX_GRID_CELLS => Ok(()),
+        _ => Err(too_large()),
+    }
+}
+
+/// The cells of all grids that the library makes of a workbook's stream.
+fn grid_cells(stream: &[u8]) -> Result<u64, ExtractFailure> {
     let (mut values, mut formulas, mut total) = (Grid::default(), Grid::default(), 0u64);
-    for (kind, data) in (Records { rest: &stream }) {
+    for (kind, data) in (Records { rest: stream }) {
         let number = |at: usize| data.get(at..at + 2).map_or(0, |two| u32::from(two[0]) | u32::from(two[1]) << 8);
         match kind {
+            // Whatever the method: obfuscation is one, too.
+            FILE_PASS => return Err(ExtractFailure::encrypted(WHAT, None)),
             BOF => {
                 total = total.saturating_add(values.size()).saturating_add(formulas.size());
                 (values, formulas) = (Grid::default(), Grid::default());
             }
-            // Whatever the method: obfuscation is one, too.
-            FILE_PASS => return Err(ExtractFailure::encrypted(WHAT, None)),
             DIMENSIONS => total = total.saturating_add(claimed_size(data)),
             MULTIPLE => {
                 values.take_in(number(0), number(2));
@@ -173,8 +181,7 @@ fn check_grids(bytes: &[u8]) -> Result<(), ExtractFailure> {
             _ => {}
         }
     }
-    let total = total.saturating_add(values.size()).saturating_add(formulas.size());
-    if total <= MAX_GRID_CELLS { Ok(()) } else { Err(too_large()) }
+    Ok(total.saturating_add(values.size()).saturating_add(formulas.size()))
 }
 
 /// The rectangle that a `Dimensions` record claims: rows in four bytes each, or in two before Excel 97; both read alike.
@@ -243,5 +250,31 @@ fn of_xls(error: XlsError) -> ExtractFailure {
     match error {
         XlsError::Password => ExtractFailure::encrypted(WHAT, None),
         error => ExtractFailure::broken(WHAT, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ExtractCode;
+    use super::*;
+
+    fn record(kind: u16, numbers: &[u16]) -> Vec<u8> {
+        let data = numbers.iter().flat_map(|number| number.to_le_bytes());
+        let length = u16::try_from(2 * numbers.len()).unwrap();
+        kind.to_le_bytes().into_iter().chain(length.to_le_bytes()).chain(data).collect()
+    }
+
+    #[test]
+    fn the_grids_of_an_old_workbook_are_measured_before_they_are_made() {
+        let corners = [record(BOF, &[]), record(0x0203, &[0, 0]), record(FORMULA, &[65_535, 255])].concat();
+        assert_eq!(grid_cells(&corners).unwrap(), 65_536 * 256 + 1);
+        let row = [record(BOF, &[]), record(MULTIPLE, &[7, 1, 9, 9, 9, 3])].concat();
+        assert_eq!(grid_cells(&[row.clone(), row].concat()).unwrap(), 6);
+        let claims =
+            [record(DIMENSIONS, &[0, 0, 0, 1, 0, 256, 0]), record(DIMENSIONS, &[5, 0, 0, 0, 0, 1, 0])].concat();
+        assert_eq!(grid_cells(&claims).unwrap(), 65_536 * 256 + u64::from(u32::MAX));
+        assert_eq!(grid_cells(&record(DIMENSIONS, &[1, 3, 1, 5])).unwrap(), 8);
+        assert_eq!(grid_cells(&record(FILE_PASS, &[0])).unwrap_err().code, ExtractCode::Encrypted);
+        assert_eq!(grid_cells(b"\x03\x02\xff\xff\x01").unwrap(), 1);
     }
 }

@@ -4,7 +4,7 @@
 use super::super::archive::Archive;
 use super::super::xml::{self, Node, Tag, Xml};
 use super::value::{boolean, iso, number};
-use super::{ExtractFailure, MAX_ROWS, Sheet, WHAT, Workbook};
+use super::{ExtractFailure, Sheet, WHAT, Workbook};
 
 pub fn read(bytes: &[u8], workbook: &mut Workbook) -> Result<(), ExtractFailure> {
     let mut archive = Archive::open(bytes, WHAT)?;
@@ -58,8 +58,9 @@ fn rows(xml: &mut Xml, sheet: &mut Sheet, next: &mut u32) -> Result<(), ExtractF
             let repeated = tag.number("number-rows-repeated").unwrap_or(1);
             let end = next.saturating_add(repeated);
             if !values.is_empty() {
-                // One more than fits is refused by the first of its cells.
-                (*next..end.min(MAX_ROWS + 1)).try_for_each(|row| put_row(sheet, row, &values))?;
+                // Beyond the last row the first cell is refused, so that this ends.
+                put_row(sheet, *next, &values)?;
+                (*next + 1..end).try_for_each(|row| put_row(sheet, row, &values))?;
             }
             *next = end;
             Ok(())

@@ -1,7 +1,7 @@
 //! Values as text.
 
 use calamine::{DataRef, ExcelDateTime};
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
 
 /// 9999-12-31, the last day that Excel knows, counted from 1904; from 1900 it is four years more.
 const LAST_DAY: f64 = 2_957_003.0;
@@ -73,7 +73,7 @@ fn to_the_second(value: &ExcelDateTime) -> Option<NaiveDateTime> {
     let (year, month, day, hour, minute, second, milli) = value.to_ymd_hms_milli();
     let date = NaiveDate::from_ymd_opt(i32::from(year), u32::from(month), u32::from(day))?;
     let moment = date.and_hms_milli_opt(u32::from(hour), u32::from(minute), u32::from(second), u32::from(milli))?;
-    moment.checked_add_signed(TimeDelta::milliseconds(500))
+    moment.checked_add_signed(TimeDelta::milliseconds(500))?.with_nanosecond(0)
 }
 
 #[cfg(test)]
