@@ -15,6 +15,8 @@ escape it. Four scores, each an F1 (2 · common / (found + expected)) of multise
     lists     (depth, bullet or number) of every item outside tables
     tables    texts of cells that have one
 
+What pandoc takes from title paragraphs into a docx document's metadata counts as text, the title as a heading of level 1.
+
 The latter three are over all documents of a format together, as most documents have none of them. A document without a
 .native is only counted: read, without text, failed.
 """
@@ -123,14 +125,44 @@ class Native:
         return fields
 
 
-def of_native(text):
+def of_native(text, with_metadata=False):
     value = Native(text).value()
     content = Content()
     blocks = value
     if isinstance(value, tuple) and value[0] == "Pandoc":
         blocks = value[1][-1]
+        if with_metadata:
+            metadata(value[1], content)
     native_blocks(blocks, content, 0, False)
     return content
+
+
+def metadata(arguments, content):
+    """`arguments` of Pandoc are Meta and its record, or the two as one value, and the blocks."""
+    record = next(part for part in flat(arguments[:-1]) if isinstance(part, dict))
+    for key, (_, value) in record["unMeta"][1][0]:
+        if key == "title":
+            content.headings.append((1, normal(inline_text(value[0]))))
+        if key in ("title", "subtitle", "author", "date", "abstract"):
+            content.words += meta_words(value[0])
+
+
+def flat(value):
+    parts = value if isinstance(value, list) else [*value[1]] if isinstance(value, tuple) else []
+    return [value] + [inner for part in parts for inner in flat(part)]
+
+
+def meta_words(value):
+    """Of MetaInlines, MetaBlocks or a MetaList of either."""
+    inner = Content()
+    for name, arguments in value:
+        if name in ("MetaInlines", "MetaBlocks", "MetaList"):
+            inner.words += meta_words(arguments[0])
+        elif name in ("Para", "Plain"):
+            inner.words += words(inline_text(arguments[0]))
+        else:
+            return words(inline_text(value))
+    return inner.words
 
 
 def native_blocks(blocks, content, depth, in_table):
@@ -302,7 +334,7 @@ def score(folder, almanac, each, left_out):
             result["failures"].append(f"{path.name} ({failure})")
         native = path.with_suffix(".native")
         if native.exists():
-            result["scored"].append((path.name, of_markdown(text or ""), of_native(native.read_text("utf-8"))))
+            result["scored"].append((path.name, of_markdown(text or ""), of_native(native.read_text("utf-8"), kind == "docx")))
     for kind, result in formats.items():
         report(kind, result, each)
 
@@ -341,6 +373,9 @@ def self_test():
     assert native.tables == markdown.tables == ["x y"]
     assert sorted(native.words) == sorted(markdown.words)
     assert f1([1, 1, 2], [1, 2, 3]) == 2 / 3 and f1([], []) is None
+    titled = of_native("""Pandoc (Meta {unMeta = fromList [("title",MetaInlines [Str "A",Space,Str "B"]),("author",
+        MetaList [MetaInlines [Str "C"]]),("x",MetaInlines [Str "D"])]}) [Para [Str "E"]]""", True)
+    assert titled.headings == [(1, "a b")] and titled.words == ["a", "b", "c", "e"], titled.words
     print("ok")
 
 

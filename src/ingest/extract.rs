@@ -21,6 +21,8 @@ mod markdown;
 #[cfg(test)]
 mod mutations;
 mod odf;
+#[cfg(test)]
+mod office_tests;
 mod opc;
 mod password;
 mod pdf;

@@ -136,6 +136,29 @@ fn broken(what: &str, error: &ZipError) -> ExtractFailure {
     }
 }
 
+/// An archive of these parts, deflated.
+#[cfg(test)]
+pub fn zipped<B: AsRef<[u8]>>(parts: &[(&str, B)]) -> Vec<u8> {
+    written(parts, zip::CompressionMethod::Deflated)
+}
+
+/// An archive of these parts as they are, which no ratio stops.
+#[cfg(test)]
+pub fn stored<B: AsRef<[u8]>>(parts: &[(&str, B)]) -> Vec<u8> {
+    written(parts, zip::CompressionMethod::Stored)
+}
+
+#[cfg(test)]
+fn written<B: AsRef<[u8]>>(parts: &[(&str, B)], method: zip::CompressionMethod) -> Vec<u8> {
+    let options = zip::write::SimpleFileOptions::default().compression_method(method);
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in parts {
+        writer.start_file(*name, options).unwrap();
+        std::io::Write::write_all(&mut writer, bytes.as_ref()).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -143,15 +166,6 @@ mod tests {
     use zip::write::{SimpleFileOptions, ZipWriter};
 
     use super::*;
-
-    fn zipped(parts: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-        for (name, bytes) in parts {
-            writer.start_file(*name, SimpleFileOptions::default()).unwrap();
-            writer.write_all(bytes).unwrap();
-        }
-        writer.finish().unwrap().into_inner()
-    }
 
     fn code(bytes: &[u8], part: &str) -> ExtractCode {
         let failure = match Archive::open(bytes, "The file") {
@@ -197,11 +211,7 @@ mod tests {
             (state >> 56) as u8
         });
         let noise: Vec<u8> = Iterator::take(noise, 60 << 20).collect();
-        let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-        writer.start_file("part", stored).unwrap();
-        writer.write_all(&noise).unwrap();
-        let bytes = writer.finish().unwrap().into_inner();
+        let bytes = stored(&[("part", &noise)]);
         let mut archive = Archive::open(&bytes, "The file").unwrap();
         (0..4).for_each(|_| assert_eq!(archive.part("part").unwrap().unwrap().len(), noise.len()));
         assert_eq!(archive.part("part").unwrap_err().code, ExtractCode::TooLarge);

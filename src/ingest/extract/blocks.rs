@@ -4,7 +4,8 @@
 //! are indented as CommonMark wants it and a paragraph that only looks like structure (`1. ` at its start) is escaped.
 //! Inside a line nothing is escaped: readers and searches want `max_tokens`, not `max\_tokens`.
 
-use super::table;
+use super::canonical::canonical;
+use super::{PageStart, table};
 
 /// Tables with more cells than this are written row by row as text: a table is as wide in every row as in its widest.
 const MAX_CELLS: usize = 4_000_000;
@@ -14,6 +15,8 @@ const MAX_NUMBER: u32 = 999_999_999;
 
 /// Lists deeper than this continue at this depth: indentation would outweigh text.
 const MAX_LIST_DEPTH: usize = 16;
+
+const PICTURES: [&str; 10] = [".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".svg", ".emf", ".wmf"];
 
 /// A part of a document, top to bottom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,15 @@ pub enum Marker {
     Number(u32),
 }
 
+/// A page of a presentation.
+#[derive(Default)]
+pub struct Page {
+    pub title: Vec<Block>,
+    pub body: Vec<Block>,
+    /// The speaker's.
+    pub notes: Vec<Block>,
+}
+
 /// `blocks` as Markdown, with one newline at the end when there is any.
 pub fn markdown(blocks: &[Block]) -> String {
     let mut writer = Writer::default();
@@ -55,8 +67,79 @@ pub fn markdown(blocks: &[Block]) -> String {
     writer.out
 }
 
-/// What a table's cell shows of `blocks`, on one line. Notes, and tables that have rows and columns, do not fit and are
-/// returned.
+/// Pages one after the other as Markdown, and where each starts; a blank page has no start.
+pub fn paged(pages: Vec<Page>) -> (String, Vec<PageStart>) {
+    let (mut text, mut starts) = (String::new(), Vec::new());
+    for (page, number) in pages.into_iter().zip(1..) {
+        let page = canonical(&markdown(&page.blocks()));
+        if !page.is_empty() {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            starts.push(PageStart { number, start: text.len() });
+            text.push_str(&page);
+        }
+    }
+    (text, starts)
+}
+
+/// What a presentation is called: what it states, unless that is what PowerPoint states in any language for those that
+/// nobody has named (`PowerPoint Presentation`), or what stands on its first page.
+pub fn presentation_title(stated: Option<String>, pages: &[Page]) -> Option<String> {
+    let named = stated.filter(|title| !title.to_lowercase().starts_with("powerpoint"));
+    named.or_else(|| pages.first()?.title())
+}
+
+/// What a picture's description says; programs put the name of its file there when they are told nothing.
+pub fn described(description: &str) -> &str {
+    let description = description.trim();
+    let lower = description.to_lowercase();
+    let is_file = PICTURES.iter().any(|ending| lower.ends_with(ending));
+    if is_file { "" } else { description }
+}
+
+/// A table of rows of cells. Tables and notes in cells follow it; a table of one cell is a frame around its blocks.
+pub fn push_table(mut rows: Vec<Vec<Vec<Block>>>, out: &mut Vec<Block>) {
+    if let [row] = rows.as_mut_slice()
+        && let [cell] = row.as_mut_slice()
+    {
+        return out.append(cell);
+    }
+    let mut after = Vec::new();
+    let mut text = |cell: Vec<Block>| {
+        let (text, rest) = flattened(cell);
+        after.extend(rest);
+        text
+    };
+    let rows = rows.into_iter().map(|row| row.into_iter().map(&mut text).collect()).collect();
+    out.push(Block::Table(rows));
+    out.append(&mut after);
+}
+
+impl Page {
+    /// The title on one line.
+    fn title(&self) -> Option<String> {
+        let (title, _) = flattened(self.title.clone());
+        Some(title.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|title| !title.is_empty())
+    }
+
+    /// The title as a heading, the body, and then the notes.
+    fn blocks(self) -> Vec<Block> {
+        let (title, rest) = flattened(self.title);
+        let mut blocks = vec![Block::Heading(1, title)];
+        blocks.extend(rest);
+        blocks.extend(self.body);
+        let (notes, rest) = flattened(self.notes);
+        if !notes.is_empty() {
+            blocks.push(Block::Paragraph(format!("Notes: {notes}")));
+        }
+        blocks.extend(rest);
+        blocks
+    }
+}
+
+/// The text of `blocks` for a place that takes no blocks, as a table's cell. Notes, and tables that have rows and columns,
+/// do not fit and are returned.
 pub fn flattened(blocks: Vec<Block>) -> (String, Vec<Block>) {
     let (mut parts, mut rest) = (Vec::new(), Vec::new());
     for block in blocks {
@@ -73,7 +156,7 @@ pub fn flattened(blocks: Vec<Block>) -> (String, Vec<Block>) {
         }
     }
     parts.retain(|part| !part.is_empty());
-    (parts.join(" "), rest)
+    (parts.join("\n"), rest)
 }
 
 fn is_grid(rows: &[Vec<String>]) -> bool {
@@ -379,11 +462,25 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_holds_one_line_and_gives_back_tables() {
+    fn a_cell_holds_text_and_gives_back_tables() {
         let grid = Block::Table(vec![vec!["a".to_owned(), "b".to_owned()]; 2]);
         let single = Block::Table(vec![vec!["in a box".to_owned()]]);
         let blocks = vec![paragraph("one"), grid.clone(), single, item(0, Marker::Number(2), "two")];
-        assert_eq!(flattened(blocks), ("one in a box 2. two".to_owned(), vec![grid]));
+        assert_eq!(flattened(blocks), ("one\nin a box\n2. two".to_owned(), vec![grid]));
+    }
+
+    #[test]
+    fn a_picture_is_described_by_words_and_not_by_its_file() {
+        assert_eq!(described(" A mast in snow. "), "A mast in snow.");
+        assert_eq!(described("C:\\pictures\\IMG_1234.JPG"), "");
+    }
+
+    #[test]
+    fn a_presentation_without_a_name_is_called_after_its_first_page() {
+        let pages = [Page { title: vec![paragraph("Sensor\nroadmap")], ..Page::default() }];
+        let title = |stated: &str| presentation_title(Some(stated.to_owned()), &pages).unwrap();
+        assert_eq!(title("PowerPoint-Präsentation"), "Sensor roadmap");
+        assert_eq!(title("Roadmap"), "Roadmap");
     }
 
     #[test]

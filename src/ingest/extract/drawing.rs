@@ -33,7 +33,8 @@ pub fn push_run(xml: &mut Xml, tag: &Tag, out: &mut String) -> Result<(), Extrac
         "t" => out.push_str(&xml.text()?),
         "br" => out.push('\n'),
         "tab" => out.push('\t'),
-        "rPr" | "pPr" | "endParaRPr" => {}
+        // `Fallback` says again what stands before it.
+        "rPr" | "pPr" | "endParaRPr" | "Fallback" => {}
         _ => run_text(xml, out)?,
     }
     Ok(())

@@ -127,7 +127,9 @@ impl<'p, 'a> Reader<'p, 'a> {
             (Role::Title, _) => Block::Heading(1, text),
             (Role::Heading(level), _) => Block::Heading(level, text),
             (Role::Code, _) => Block::Code(text),
-            (_, Some(Place::Item(depth, marker))) => Block::Item { depth, marker, text },
+            (_, Some(Place::Item(depth, marker))) => {
+                Block::Item { depth: depth.max(self.styles.list_depth(style)), marker, text }
+            }
             (_, Some(Place::Continued(depth))) => Block::Continued { depth, text },
             (Role::Quote, None) => Block::Quote(text),
             (Role::ListParagraph, None) if in_list => Block::Continued { depth: usize::MAX, text },

@@ -1,7 +1,7 @@
 //! The text of a paragraph, and what hangs on it: notes, text boxes, diagrams.
 
 use super::super::ExtractFailure;
-use super::super::blocks::Block;
+use super::super::blocks::{Block, described};
 use super::super::xml::{Tag, Xml};
 use super::body::{Properties, Reader};
 use super::math;
@@ -82,7 +82,7 @@ impl Reader<'_, '_> {
             "br" | "cr" => self.push("\n", into),
             "noBreakHyphen" => self.push("-", into),
             "sym" => self.push(&symbol(tag), into),
-            "docPr" => self.push(&tag.get("descr").unwrap_or_default(), into),
+            "docPr" => self.push(described(&tag.get("descr").unwrap_or_default()), into),
             "footnoteReference" => self.note("footnoteReference", tag.get("id"), into),
             "endnoteReference" => self.note("endnoteReference", tag.get("id"), into),
             "fldChar" => self.field(tag),

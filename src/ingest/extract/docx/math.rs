@@ -46,3 +46,23 @@ fn grouped(text: &str) -> String {
         false => format!("({text})"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formulas_are_written_as_one_types_them() {
+        let run = |text: &str| format!("<m:r><m:rPr><m:t>no</m:t></m:rPr><m:t>{text}</m:t></m:r>");
+        let text = format!(
+            "<m:oMath>{}<m:f><m:fPr/><m:num>{}</m:num><m:den><m:sSup><m:e>{}</m:e><m:sup>{}</m:sup></m:sSup></m:den></m:f>\
+             <m:rad><m:e>{}</m:e></m:rad></m:oMath>",
+            run("v="),
+            run("a+1"),
+            run("t"),
+            run("2"),
+            run("x")
+        );
+        assert_eq!(read(&mut Xml::new(&text, "The file")).unwrap(), "v=(a+1)/(t^2)√x");
+    }
+}

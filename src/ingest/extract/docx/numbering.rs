@@ -238,3 +238,37 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(numbering: &mut Numbering, list: &str, level: Option<usize>, styles: &[&str]) -> Option<(usize, Marker)> {
+        let reference = ListReference { list: Some(list.to_owned()), level };
+        match numbering.place(&reference, styles.iter().copied())? {
+            Place::Item(depth, marker) => Some((depth, marker)),
+            Place::Continued(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_definition_may_stand_for_a_style_and_styles_for_levels() {
+        let level = |depth, style: &str| {
+            format!("<w:lvl w:ilvl='{depth}'><w:numFmt w:val='decimal'/>{style}<w:lvlText w:val='%1'/></w:lvl>")
+        };
+        let text = format!(
+            "<w:numbering><w:abstractNum w:abstractNumId='4'><w:numStyleLink w:val='Steps'/></w:abstractNum>\
+             <w:abstractNum w:abstractNumId='5'><w:styleLink w:val='Steps'/>{}{}</w:abstractNum>\
+             <w:num w:numId='1'><w:abstractNumId w:val='4'/></w:num></w:numbering>",
+            level(0, "<w:pStyle w:val='Step'/>"),
+            level(1, "<w:pStyle w:val='Substep'/>")
+        );
+        let mut numbering = Numbering::read(&text, "The file").unwrap();
+        assert_eq!(place(&mut numbering, "1", None, &["Mine", "Step"]), Some((0, Marker::Number(1))));
+        assert_eq!(place(&mut numbering, "1", None, &["Substep"]), Some((1, Marker::Number(1))));
+        assert_eq!(place(&mut numbering, "1", None, &["Substep"]), Some((1, Marker::Number(2))));
+        assert_eq!(place(&mut numbering, "1", Some(0), &["Substep"]), Some((0, Marker::Number(2))));
+        assert_eq!(place(&mut numbering, "1", Some(1), &[]), Some((1, Marker::Number(1))));
+        assert_eq!(place(&mut numbering, "0", None, &[]), None);
+    }
+}

@@ -13,6 +13,9 @@ const MAX_CHAIN: usize = 32;
 const CODE: [&str; 6] = ["source code", "code", "code block", "html preformatted", "preformatted text", "macro text"];
 const QUOTE: [&str; 6] = ["quote", "intense quote", "block text", "block quote", "block quotation", "quotations"];
 
+/// What stands under a title, whose style is often based on the title's.
+const UNDER_TITLE: [&str; 3] = ["subtitle", "author", "date"];
+
 #[derive(Default)]
 pub struct Styles {
     by_id: HashMap<String, Style>,
@@ -77,6 +80,15 @@ impl Styles {
         found
     }
 
+    /// How deep a list is by the name of its style: Word's `List Bullet 2` is a list of its own with one level.
+    pub fn list_depth(&self, paragraph: Option<&str>) -> usize {
+        let number = |style: &Style| {
+            let kinds = ["list bullet ", "list number "];
+            kinds.into_iter().find_map(|kind| style.name.strip_prefix(kind)?.parse::<usize>().ok())
+        };
+        self.chain(paragraph).find_map(number).unwrap_or(1).saturating_sub(1)
+    }
+
     /// Whether text of these styles is hidden; the character style decides before the paragraph's.
     pub fn hides(&self, paragraph: Option<&str>, character: Option<&str>) -> bool {
         let by_character = character.and_then(|id| self.chain(Some(id)).find_map(|style| style.hidden));
@@ -127,6 +139,7 @@ impl Style {
             "title" => Some(Role::Title),
             name if CODE.contains(&name) => Some(Role::Code),
             name if QUOTE.contains(&name) => Some(Role::Quote),
+            name if UNDER_TITLE.contains(&name) => Some(Role::Body),
             "list paragraph" => Some(Role::ListParagraph),
             _ => numbered.filter(|level| (1..=9).contains(level)).map(Role::Heading).or(self.outline.map(by_outline)),
         }
@@ -166,14 +179,14 @@ mod tests {
              <w:style w:type='paragraph' w:styleId='berschrift2'><w:name w:val='heading 2'/></w:style>\
              <w:style w:type='paragraph' w:styleId='Kapitel'><w:name w:val='Kapitel'/><w:basedOn w:val='berschrift2'/></w:style>\
              <w:style w:type='paragraph' w:styleId='Top'><w:name w:val='Top'/><w:pPr><w:outlineLvl w:val='0'/></w:pPr></w:style>\
-             <w:style w:type='paragraph' w:styleId='TOCHeading'><w:name w:val='TOC Heading'/><w:basedOn w:val='Top'/>\
+             <w:style w:type='paragraph' w:styleId='Plain'><w:name w:val='Plain'/><w:basedOn w:val='Top'/>\
                 <w:pPr><w:outlineLvl w:val='9'/></w:pPr></w:style>\
              <w:style w:type='paragraph' w:styleId='a'><w:name w:val='A'/><w:basedOn w:val='b'/></w:style>\
              <w:style w:type='paragraph' w:styleId='b'><w:name w:val='B'/><w:basedOn w:val='a'/></w:style>",
         );
         assert_eq!(styles.role(Some("Kapitel")), Role::Heading(2));
         assert_eq!(styles.role(Some("Top")), Role::Heading(1));
-        assert_eq!(styles.role(Some("TOCHeading")), Role::Body);
+        assert_eq!(styles.role(Some("Plain")), Role::Body);
         assert_eq!(styles.role(Some("a")), Role::Body);
         assert_eq!(styles.role(Some("missing")), Role::Body);
         assert_eq!(styles.role(None), Role::Body);

@@ -1,7 +1,7 @@
-//! Tables. Cells that span several leave the places they cover empty; a table of one cell is a frame around its text.
+//! Tables. Cells that span several leave the places they cover empty.
 
 use super::super::ExtractFailure;
-use super::super::blocks::{Block, flattened};
+use super::super::blocks::{self, Block};
 use super::super::xml::Xml;
 use super::body::Reader;
 
@@ -15,21 +15,7 @@ impl Reader<'_, '_> {
     pub(super) fn table(&mut self, xml: &mut Xml, out: &mut Vec<Block>) -> Result<(), ExtractFailure> {
         let mut rows = Vec::new();
         self.rows(xml, &mut rows)?;
-        if let [row] = rows.as_mut_slice()
-            && let [cell] = row.as_mut_slice()
-        {
-            out.append(cell);
-            return Ok(());
-        }
-        let mut after = Vec::new();
-        let mut text = |cell: Vec<Block>| {
-            let (text, rest) = flattened(cell);
-            after.extend(rest);
-            text
-        };
-        let rows = rows.into_iter().map(|row| row.into_iter().map(&mut text).collect()).collect();
-        out.push(Block::Table(rows));
-        out.append(&mut after);
+        blocks::push_table(rows, out);
         Ok(())
     }
 
