@@ -35,7 +35,7 @@ pub fn number(value: f64) -> String {
     let rounded: f64 = format!("{value:.*e}", DIGITS - 1).parse().unwrap_or(value);
     match rounded.abs() {
         0.0 => "0".to_owned(),
-        size if size < 1e-9 || size >= 1e21 => format!("{rounded:e}"),
+        size if !(1e-9..1e21).contains(&size) => format!("{rounded:e}"),
         _ => rounded.to_string(),
     }
 }
