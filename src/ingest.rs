@@ -85,7 +85,11 @@ async fn extract(tools: &Tools, document: &DocumentRow) -> Result<Extracted, Ing
         .into_iter()
         .find(|content_type| content_type.as_str() == document.content_type)
         .ok_or_else(|| failed("unsupported", format!("{} cannot be read", document.content_type), false))?;
-    Ok(tools.extractor.extract(&original, content_type, &tools.options).await?)
+    let unavailable =
+        |error: std::io::Error| failed("unavailable", format!("the original cannot be read: {error}"), true);
+    let original = tokio::fs::File::open(original).await.map_err(unavailable)?;
+    let size = original.metadata().await.map_err(unavailable)?.len();
+    Ok(tools.extractor.extract(original, size, content_type, &tools.options).await?)
 }
 
 /// The client's title, else the text's own, else what the upload was called.

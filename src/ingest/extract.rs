@@ -25,6 +25,8 @@ mod table;
 mod text;
 pub mod worker;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 pub use detect::{ContentType, HEAD_BYTES, UnsupportedType, detect};
@@ -34,7 +36,7 @@ pub use password::Password;
 pub const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
 
 /// The text that offsets refer to, and where its pages start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extracted {
     /// What the document calls itself, where it does.
     pub title: Option<String>,
@@ -44,6 +46,45 @@ pub struct Extracted {
     pub markdown: bool,
     /// Where each page starts, ascending; empty for formats without pages.
     pub pages: Vec<PageStart>,
+    /// What the file shows and the text lacks.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something of a file that was left out, though the rest was read. Its `Display` is a sentence for users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Warning {
+    /// Pages that are pictures without text; no text recognition was tried.
+    PicturePages { pages: Vec<u32> },
+    /// Pages that are pictures without text, and why their text could not be recognised.
+    UnreadPictures { pages: Vec<u32>, why: String },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Warning::PicturePages { pages } => write!(
+                f,
+                "{} without text and left out. Run text recognition (OCR) on the file and upload the result, or set \
+                 ocr_command.",
+                pictures(pages)
+            ),
+            Warning::UnreadPictures { pages, why } => write!(f, "{} without text and left out. {why}", pictures(pages)),
+        }
+    }
+}
+
+/// `Page 3 is a picture`, `Pages 3, 5 to 9 are pictures`.
+fn pictures(pages: &[u32]) -> String {
+    if let [page] = pages {
+        return format!("Page {page} is a picture");
+    }
+    let runs = pages.chunk_by(|before, after| before.checked_add(1) == Some(*after));
+    let runs = runs.filter_map(|run| match (run.first()?, run.last()?) {
+        (first, last) if first == last => Some(first.to_string()),
+        (first, last) => Some(format!("{first} to {last}")),
+    });
+    format!("Pages {} are pictures", runs.collect::<Vec<_>>().join(", "))
 }
 
 /// Page `number` (from 1) starts at byte `start` of the text.
@@ -136,7 +177,7 @@ impl ExtractFailure {
     }
 
     /// `what` (as `The spreadsheet`) cannot be read, for a reason in a few words.
-    fn broken(what: &str, reason: impl std::fmt::Display) -> ExtractFailure {
+    fn broken(what: &str, reason: impl fmt::Display) -> ExtractFailure {
         let detail =
             format!("{what} is damaged and cannot be read ({reason}). Export it again and upload the new file.");
         ExtractFailure::of_file(ExtractCode::Broken, detail)

@@ -15,7 +15,7 @@ const SIZES: [ChunkSizes; 3] = [
 ];
 
 fn document(text: &str, markdown: bool) -> Extracted {
-    Extracted { title: None, text: text.to_owned(), markdown, pages: Vec::new() }
+    Extracted { text: text.to_owned(), markdown, ..Extracted::default() }
 }
 
 fn cut(text: &str, markdown: bool, sizes: ChunkSizes) -> Vec<Chunk> {
@@ -193,7 +193,7 @@ fn a_chunk_knows_the_page_it_starts_on() {
     let start = |number: usize| text.find(&format!("Page {number} ")).unwrap();
     let pages = [(1, 0), (2, start(2)), (3, start(4)), (4, start(4))];
     let pages = pages.map(|(number, start)| PageStart { number, start }).to_vec();
-    let extracted = Extracted { title: None, text: text.clone(), markdown: true, pages };
+    let extracted = Extracted { text: text.clone(), markdown: true, pages, ..Extracted::default() };
     let chunks = chunk(&extracted, "", &Tokenizer::approximate(), ChunkSizes { max_tokens: 128, overlap: 0 });
     let on_page: Vec<Option<u32>> = chunks.iter().map(|chunk| chunk.page).collect();
     assert_eq!(on_page, [Some(1), Some(2), Some(4)]);

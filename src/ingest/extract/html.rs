@@ -38,7 +38,7 @@ pub fn extract(bytes: &[u8]) -> Extracted {
         Some((title, _)) => (title, body),
         None => (None, body),
     };
-    Extracted { title, text: canonical(&unescape(&text)), markdown: true, pages: Vec::new() }
+    Extracted { title, text: canonical(&unescape(&text)), markdown: true, ..Extracted::default() }
 }
 
 fn is_enough(main: &str, body: &str) -> bool {

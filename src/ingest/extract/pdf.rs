@@ -10,7 +10,7 @@ use pdfboss_core::{Dict, Document, Error, Object, Page};
 use pdfboss_output::{LayoutOptions, ReadingOrder, TextOptions, extract_layout_opts};
 
 use super::canonical::canonical;
-use super::{ExtractCode, ExtractFailure, ExtractOptions, Extracted, PageStart, PdfEngine};
+use super::{ExtractCode, ExtractFailure, ExtractOptions, Extracted, PageStart, Password, PdfEngine};
 
 /// How deep drawings inside of drawings are searched for pictures.
 const MAX_FORM_DEPTH: usize = 4;
@@ -18,10 +18,10 @@ const MAX_FORM_DEPTH: usize = 4;
 /// The pages of the file as text.
 pub fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracted, ExtractFailure> {
     let engine = options.pdf_engine;
-    let document = open(bytes)?;
+    let document = open(bytes, options.password.as_ref())?;
     let mut pages = match engine {
         PdfEngine::Pdfboss => with_pdfboss(&document)?,
-        PdfEngine::PdfExtract => with_pdf_extract(bytes)?,
+        PdfEngine::PdfExtract => with_pdf_extract(bytes, options.password.as_ref())?,
     };
     for (page, lines) in pages.iter_mut().zip(annotations::lines(&document)) {
         for line in lines {
@@ -39,22 +39,27 @@ pub fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracted, Extr
         ));
     }
     let (text, pages) = join(&pages);
-    Ok(Extracted { title: title(&document), text, markdown: engine == PdfEngine::Pdfboss, pages })
+    Ok(Extracted { title: title(&document), text, markdown: engine == PdfEngine::Pdfboss, pages, warnings: Vec::new() })
 }
 
-/// Opens also what is encrypted under the empty password, which every viewer opens without asking.
-fn open(bytes: &[u8]) -> Result<Document, ExtractFailure> {
-    let document = Document::load(bytes.to_vec()).map_err(failure)?;
-    match document.is_locked() {
-        true => Err(failure(Error::Encrypted)),
-        false => Ok(document),
+/// Opens also what is encrypted under the empty password, which every viewer opens without asking. Else the password may
+/// be the user's or the owner's.
+fn open(bytes: &[u8], password: Option<&Password>) -> Result<Document, ExtractFailure> {
+    let document = match (Document::load(bytes.to_vec()), password) {
+        (Err(Error::Encrypted), Some(password)) => Document::load_with_password(bytes.to_vec(), password.expose()),
+        (opened, _) => opened,
+    };
+    match document {
+        Ok(document) if !document.is_locked() => Ok(document),
+        Ok(_) | Err(Error::Encrypted) => Err(ExtractFailure::encrypted("The PDF", password)),
+        Err(error) => Err(broken(&error.to_string())),
     }
 }
 
 fn with_pdfboss(document: &Document) -> Result<Vec<String>, ExtractFailure> {
     let layouts =
         extract_layout_opts(document, ReadingOrder::Content, TextOptions::default(), &LayoutOptions::default());
-    let layouts = layouts.map_err(failure)?;
+    let layouts = layouts.map_err(|error| broken(&error.to_string()))?;
     let pages: Vec<String> = layouts.iter().map(|page| layout::markdown(page, layout::Margins::Drop)).collect();
     match pages.iter().all(|page| page.trim().is_empty()) {
         // A one-line page looks like a page header.
@@ -63,15 +68,12 @@ fn with_pdfboss(document: &Document) -> Result<Vec<String>, ExtractFailure> {
     }
 }
 
-fn with_pdf_extract(bytes: &[u8]) -> Result<Vec<String>, ExtractFailure> {
-    pdf_extract::extract_text_from_mem_by_pages(bytes).map_err(|error| broken(&error.to_string()))
-}
-
-fn failure(error: Error) -> ExtractFailure {
-    match error {
-        Error::Encrypted => ExtractFailure::encrypted("The PDF", None),
-        other => broken(&other.to_string()),
+fn with_pdf_extract(bytes: &[u8], password: Option<&Password>) -> Result<Vec<String>, ExtractFailure> {
+    let mut pages = pdf_extract::extract_text_from_mem_by_pages(bytes);
+    if let (Err(_), Some(password)) = (&pages, password) {
+        pages = pdf_extract::extract_text_from_mem_by_pages_encrypted(bytes, password.expose());
     }
+    pages.map_err(|error| broken(&error.to_string()))
 }
 
 fn broken(reason: &str) -> ExtractFailure {
