@@ -111,7 +111,7 @@ pub enum PdfEngine {
     /// Headings, lists and tables; the best text of the libraries that were compared.
     #[default]
     Pdfboss,
-    /// Plain text.
+    /// Plain text; what is encrypted is left to the other.
     PdfExtract,
 }
 

@@ -272,7 +272,7 @@ async fn an_encrypted_pdf_opens_with_its_users_or_its_owners_password_alone() {
             [(user, PdfEngine::Pdfboss), (owner, PdfEngine::Pdfboss), (user, PdfEngine::PdfExtract)]
         {
             let text = open(Some(password), engine).await.unwrap().text;
-            assert_eq!(text.trim(), "The frost warning is sent at two degrees.", "{name} {engine:?}");
+            assert_eq!(text, "The frost warning is sent at two degrees.", "{name} {engine:?}");
         }
     }
 }

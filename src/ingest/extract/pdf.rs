@@ -17,11 +17,11 @@ const MAX_FORM_DEPTH: usize = 4;
 
 /// The pages of the file as text.
 pub fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracted, ExtractFailure> {
-    let engine = options.pdf_engine;
     let document = open(bytes, options.password.as_ref())?;
+    let engine = if document.is_encrypted() { PdfEngine::Pdfboss } else { options.pdf_engine };
     let mut pages = match engine {
         PdfEngine::Pdfboss => with_pdfboss(&document)?,
-        PdfEngine::PdfExtract => with_pdf_extract(bytes, options.password.as_ref())?,
+        PdfEngine::PdfExtract => with_pdf_extract(bytes)?,
     };
     for (page, lines) in pages.iter_mut().zip(annotations::lines(&document)) {
         for line in lines {
@@ -68,12 +68,8 @@ fn with_pdfboss(document: &Document) -> Result<Vec<String>, ExtractFailure> {
     }
 }
 
-fn with_pdf_extract(bytes: &[u8], password: Option<&Password>) -> Result<Vec<String>, ExtractFailure> {
-    let mut pages = pdf_extract::extract_text_from_mem_by_pages(bytes);
-    if let (Err(_), Some(password)) = (&pages, password) {
-        pages = pdf_extract::extract_text_from_mem_by_pages_encrypted(bytes, password.expose());
-    }
-    pages.map_err(|error| broken(&error.to_string()))
+fn with_pdf_extract(bytes: &[u8]) -> Result<Vec<String>, ExtractFailure> {
+    pdf_extract::extract_text_from_mem_by_pages(bytes).map_err(|error| broken(&error.to_string()))
 }
 
 fn broken(reason: &str) -> ExtractFailure {
