@@ -26,6 +26,7 @@ use crate::{
         self,
         extract::{
             ExtractOptions, PdfEngine,
+            ocr::{self, Ocr},
             worker::{self, Worker},
         },
         originals::Originals,
@@ -49,6 +50,7 @@ pub struct Parts {
     pub language_model: Option<Arc<dyn LanguageModel>>,
     pub originals: Originals,
     pub extractor: Worker,
+    pub ocr: Option<Ocr>,
     pub sealer: Sealer,
     pub databases: Databases,
     pub limits: Limits,
@@ -86,6 +88,7 @@ impl App {
             embedder,
             language_model,
             originals: Originals::open(&config.data_dir).context("the folder for originals")?,
+            ocr: config.ocr_command.clone().map(|command| Ocr::new(worker.clone(), command, ocr::Limits::default())),
             extractor: Worker::new(worker, worker::Limits::default()),
             sealer,
             databases,
@@ -119,6 +122,7 @@ impl App {
             embedder: Arc::clone(&self.embedder),
             originals: self.originals.clone(),
             extractor: self.extractor.clone(),
+            ocr: self.ocr.clone(),
             options: ExtractOptions { pdf_engine: pdf_engine(self.config.pdf_engine), password: None },
         };
         queue::work(tools, self.config.ingest_workers, Arc::clone(&self.bell), self.stop.clone()).await;

@@ -18,7 +18,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Config, Given},
-    ingest::extract::worker,
+    ingest::extract::{
+        limits::{self, Confinement},
+        worker,
+    },
 };
 
 /// Ask your documents and your databases.
@@ -57,6 +60,15 @@ enum Verb {
     /// Read one document from standard input, in a process of its own
     #[command(hide = true)]
     ExtractWorker,
+    /// Run a program under limits
+    #[command(hide = true)]
+    Confined {
+        #[command(flatten)]
+        limits: Confinement,
+        program: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// Settings that may be given as flags. All are listed by `almanac config`; flags win over ALMANAC_… variables, those
@@ -108,6 +120,7 @@ impl Verb {
                 Ok(ExitCode::SUCCESS)
             }
             Verb::ExtractWorker => Ok(worker::main()),
+            Verb::Confined { limits, program, arguments } => Ok(limits::exec(&limits, &program, &arguments)),
         }
     }
 }

@@ -62,6 +62,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("embedding_model", "", "name of the embedding model"),
     setting("embedding_dimensions", "", "length of its vectors"),
     setting("pdf_engine", "pdfboss", "pdfboss or pdf-extract"),
+    setting(
+        "ocr_command",
+        "",
+        "program and arguments that read a PDF on standard input and write its pages' text; unset: pictures are not read",
+    ),
     setting("ingest_workers", "2", "documents ingested at the same time, 1 to 64"),
     setting("embedding_threads", "cores", "threads of the local embedding model, 1 to 256"),
     setting("max_upload_mb", "50", "largest upload in MiB, 1 to 2048"),
@@ -88,6 +93,8 @@ pub struct Config {
     pub llm: Option<RemoteModel>,
     pub embedding: Option<RemoteEmbedding>,
     pub pdf_engine: PdfEngine,
+    /// A program and its arguments.
+    pub ocr_command: Option<Vec<String>>,
     pub ingest_workers: usize,
     pub embedding_threads: usize,
     pub max_upload_bytes: usize,
@@ -218,6 +225,7 @@ impl Reader<'_> {
             embedding: self.remote_embedding(),
             pdf_engine: self
                 .choice("pdf_engine", &[("pdfboss", PdfEngine::Pdfboss), ("pdf-extract", PdfEngine::PdfExtract)]),
+            ocr_command: self.command("ocr_command"),
             ingest_workers: self.number("ingest_workers", 2, 1, 64),
             embedding_threads: self.number("embedding_threads", cores(), 1, 256),
             max_upload_bytes: self.number("max_upload_mb", 50, 1, 2048) << 20,
@@ -259,6 +267,15 @@ impl Reader<'_> {
     fn list(&self, name: &str, separator: char) -> Vec<String> {
         let parts = |value: String| value.split(separator).map(|part| part.trim().to_owned()).collect::<Vec<_>>();
         self.text(name).map(parts).unwrap_or_default().into_iter().filter(|part| !part.is_empty()).collect()
+    }
+
+    /// Words as a shell reads them; none runs.
+    fn command(&mut self, name: &str) -> Option<Vec<String>> {
+        let words = shlex::split(&self.text(name)?).filter(|words| !words.is_empty());
+        if words.is_none() {
+            self.problem(name, "is not a program with its arguments: a quote is open, or nothing is in it");
+        }
+        words
     }
 
     fn number<T: FromStr + PartialOrd + Display + Copy>(&mut self, name: &str, default: T, least: T, most: T) -> T {
@@ -367,11 +384,19 @@ mod tests {
             ("secret_key", "xyz"),
             ("ingest_workers", "0"),
             ("pdf_engine", "other"),
+            ("ocr_command", "ocr --language 'eng"),
             ("llm_url", "ftp://host/v1"),
             ("colour", "red"),
         ]))
         .unwrap_err();
-        assert_eq!(problems.0.len(), 7, "{problems}");
+        assert_eq!(problems.0.len(), 8, "{problems}");
+    }
+
+    #[test]
+    fn commands_are_split_as_a_shell_does() {
+        let config =
+            Config::check(&given(&[("ocr_command", r#"/opt/my\ ocr --as "two words" -l 'eng+deu'"#)])).unwrap();
+        assert_eq!(config.ocr_command.unwrap(), ["/opt/my ocr", "--as", "two words", "-l", "eng+deu"]);
     }
 
     #[test]

@@ -7,10 +7,14 @@ pub mod extract;
 pub mod originals;
 pub mod queue;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use chunk::ChunkSizes;
-use extract::{ContentType, ExtractFailure, ExtractOptions, Extracted, worker::Worker};
+use extract::{
+    ContentType, ExtractFailure, ExtractOptions, Extracted,
+    ocr::{self, Ocr},
+    worker::Worker,
+};
 use originals::Originals;
 use queue::Lease;
 
@@ -32,6 +36,8 @@ pub struct Tools {
     pub embedder: Arc<dyn Embedder>,
     pub originals: Originals,
     pub extractor: Worker,
+    /// What reads pages that are pictures.
+    pub ocr: Option<Ocr>,
     pub options: ExtractOptions,
 }
 
@@ -85,11 +91,22 @@ async fn extract(tools: &Tools, document: &DocumentRow) -> Result<Extracted, Ing
         .into_iter()
         .find(|content_type| content_type.as_str() == document.content_type)
         .ok_or_else(|| failed("unsupported", format!("{} cannot be read", document.content_type), false))?;
-    let unavailable =
-        |error: std::io::Error| failed("unavailable", format!("the original cannot be read: {error}"), true);
-    let original = tokio::fs::File::open(original).await.map_err(unavailable)?;
-    let size = original.metadata().await.map_err(unavailable)?.len();
-    Ok(tools.extractor.extract(original, size, content_type, &tools.options).await?)
+    let (file, size) = open(&original).await?;
+    let reply = tools.extractor.extract(file, size, content_type, &tools.options).await;
+    Ok(match &tools.ocr {
+        Some(ocr) if ocr::is_wanted(content_type, &reply) => {
+            let (file, size) = open(&original).await?;
+            ocr.complete(reply, file, size).await?
+        }
+        _ => reply?,
+    })
+}
+
+async fn open(original: &Path) -> Result<(tokio::fs::File, u64), IngestError> {
+    let unavailable = |error| failed("unavailable", format!("the original cannot be read: {error}"), true);
+    let file = tokio::fs::File::open(original).await.map_err(unavailable)?;
+    let size = file.metadata().await.map_err(unavailable)?.len();
+    Ok((file, size))
 }
 
 /// The client's title, else the text's own, else what the upload was called.

@@ -13,11 +13,13 @@ mod email;
 mod epub;
 mod html;
 mod legacy;
-mod limits;
+pub mod limits;
 mod markdown;
+pub mod ocr;
 mod odf;
 mod password;
 mod pdf;
+mod pipe;
 mod pptx;
 mod rtf;
 mod spreadsheet;
@@ -50,41 +52,36 @@ pub struct Extracted {
     pub warnings: Vec<Warning>,
 }
 
-/// Something of a file that was left out, though the rest was read. Its `Display` is a sentence for users.
+/// Something of a file that was left out, though the rest was read. Its `Display` is a sentence or two for users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Warning {
-    /// Pages that are pictures without text; no text recognition was tried.
-    PicturePages { pages: Vec<u32> },
-    /// Pages that are pictures without text, and why their text could not be recognised.
-    UnreadPictures { pages: Vec<u32>, why: String },
+    /// Pages that show pictures, or letters of fonts that do not name them, and no text recognition was tried.
+    UnreadPages { pages: Vec<u32> },
+    /// The same pages, and why text recognition did not read them either.
+    OcrFailed { pages: Vec<u32>, why: String },
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Warning::PicturePages { pages } => write!(
-                f,
-                "{} without text and left out. Run text recognition (OCR) on the file and upload the result, or set \
-                 ocr_command.",
-                pictures(pages)
-            ),
-            Warning::UnreadPictures { pages, why } => write!(f, "{} without text and left out. {why}", pictures(pages)),
-        }
+        let (pages, why) = match self {
+            Warning::UnreadPages { pages } => (pages, "Run text recognition (OCR) on the file and upload the result."),
+            Warning::OcrFailed { pages, why } => (pages, why.as_str()),
+        };
+        let reason = "only pictures or letters that are not named";
+        write!(f, "Left out, because they hold no readable text, {reason}: {}. {why}", page_list(pages))
     }
 }
 
-/// `Page 3 is a picture`, `Pages 3, 5 to 9 are pictures`.
-fn pictures(pages: &[u32]) -> String {
-    if let [page] = pages {
-        return format!("Page {page} is a picture");
-    }
+/// `page 3`, `pages 3, 5 to 9`.
+fn page_list(pages: &[u32]) -> String {
     let runs = pages.chunk_by(|before, after| before.checked_add(1) == Some(*after));
     let runs = runs.filter_map(|run| match (run.first()?, run.last()?) {
         (first, last) if first == last => Some(first.to_string()),
         (first, last) => Some(format!("{first} to {last}")),
     });
-    format!("Pages {} are pictures", runs.collect::<Vec<_>>().join(", "))
+    let word = if pages.len() == 1 { "page" } else { "pages" };
+    format!("{word} {}", runs.collect::<Vec<_>>().join(", "))
 }
 
 /// Page `number` (from 1) starts at byte `start` of the text.
@@ -272,6 +269,12 @@ mod tests {
     fn more_text_than_a_document_may_have_is_a_typed_failure() {
         let bytes = vec![b'a'; MAX_TEXT_BYTES + 1];
         assert_eq!(code(&bytes, ContentType::Text), ExtractCode::TooLarge);
+    }
+
+    #[test]
+    fn warnings_name_pages_in_runs() {
+        assert_eq!(page_list(&[3]), "page 3");
+        assert_eq!(page_list(&[1, 3, 4, 5, 9, 10]), "pages 1, 3 to 5, 9 to 10");
     }
 
     #[test]

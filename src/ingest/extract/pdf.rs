@@ -1,7 +1,8 @@
 //! PDF files: the text of each page, its number, and the title the file gives itself.
 //!
 //! Which library reads the file is a setting ([`PdfEngine`]); each stands behind one function here, so that another can
-//! take its place. Pages are joined by a blank line. Pictures of text are not read: they are `needs_ocr`.
+//! take its place. Pages are joined by a blank line. Pictures of text are not read here: a file of nothing else is
+//! `needs_ocr`, and among other pages they are a [`Warning`]; [`super::ocr`] may read them.
 
 mod annotations;
 mod layout;
@@ -10,7 +11,7 @@ use pdfboss_core::{Dict, Document, Error, Object, Page};
 use pdfboss_output::{LayoutOptions, ReadingOrder, TextOptions, extract_layout_opts};
 
 use super::canonical::canonical;
-use super::{ExtractCode, ExtractFailure, ExtractOptions, Extracted, PageStart, Password, PdfEngine};
+use super::{ExtractCode, ExtractFailure, ExtractOptions, Extracted, PageStart, Password, PdfEngine, Warning};
 
 /// How deep drawings inside of drawings are searched for pictures.
 const MAX_FORM_DEPTH: usize = 4;
@@ -23,6 +24,7 @@ pub fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracted, Extr
         PdfEngine::Pdfboss => with_pdfboss(&document)?,
         PdfEngine::PdfExtract => with_pdf_extract(bytes)?,
     };
+    let unread = take_unread(&document, &mut pages);
     for (page, lines) in pages.iter_mut().zip(annotations::lines(&document)) {
         for line in lines {
             page.push_str("\n\n");
@@ -30,16 +32,26 @@ pub fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracted, Extr
         }
     }
     if pages.iter().all(|page| page.trim().is_empty()) {
-        return Err(without_text(&document));
-    }
-    if is_unreadable(&pages) {
-        return Err(ExtractFailure::of_file(
-            ExtractCode::NeedsOcr,
-            "The fonts of the PDF do not say which letters they show. Run text recognition (OCR) on it and upload the result.",
-        ));
+        return Err(without_text(&document, &unread));
     }
     let (text, pages) = join(&pages);
-    Ok(Extracted { title: title(&document), text, markdown: engine == PdfEngine::Pdfboss, pages, warnings: Vec::new() })
+    let warnings = if unread.is_empty() { Vec::new() } else { vec![Warning::UnreadPages { pages: unread }] };
+    Ok(Extracted { title: title(&document), text, markdown: engine == PdfEngine::Pdfboss, pages, warnings })
+}
+
+/// Empties the pages whose letters are unknown, and names them with those that show pictures and no text.
+fn take_unread(document: &Document, pages: &mut [String]) -> Vec<u32> {
+    let mut unread = Vec::new();
+    for ((number, index), page) in (1..).zip(0..).zip(pages) {
+        let shows_picture = || document.page(index).is_ok_and(|page| has_picture(document, &page));
+        if is_unreadable(page) {
+            page.clear();
+            unread.push(number);
+        } else if page.trim().is_empty() && shows_picture() {
+            unread.push(number);
+        }
+    }
+    unread
 }
 
 /// Opens also what is encrypted under the empty password, which every viewer opens without asking. Else the password may
@@ -76,25 +88,21 @@ fn broken(reason: &str) -> ExtractFailure {
     ExtractFailure::broken("The PDF", reason)
 }
 
-fn without_text(document: &Document) -> ExtractFailure {
-    let count = document.flattened_page_count();
-    if count == 0 {
-        return broken("it has no pages");
-    }
-    let shows_pictures = |index| document.page(index).is_ok_and(|page| has_picture(document, &page));
-    match (0..count).any(shows_pictures) {
-        true => ExtractFailure::of_file(
+fn without_text(document: &Document, unread: &[u32]) -> ExtractFailure {
+    match unread {
+        [] if document.flattened_page_count() == 0 => broken("it has no pages"),
+        [] => ExtractFailure::of_file(ExtractCode::Empty, "There is no text in the PDF."),
+        _ => ExtractFailure::of_file(
             ExtractCode::NeedsOcr,
-            "The pages are pictures without text. Run text recognition (OCR) on the PDF and upload the result.",
+            "The pages hold no readable text, only pictures or letters that are not named. Run text recognition (OCR) on \
+             the PDF and upload the result.",
         ),
-        false => ExtractFailure::of_file(ExtractCode::Empty, "There is no text in the PDF."),
     }
 }
 
 /// Whether most characters are unknown: a font may name its shapes by numbers of its own.
-fn is_unreadable(pages: &[String]) -> bool {
-    let characters =
-        || pages.iter().flat_map(|page| page.chars()).filter(|char| char.is_alphanumeric() || *char == '\u{fffd}');
+fn is_unreadable(page: &str) -> bool {
+    let characters = || page.chars().filter(|char| char.is_alphanumeric() || *char == '\u{fffd}');
     characters().filter(|char| *char == '\u{fffd}').count() * 2 > characters().count()
 }
 
@@ -126,8 +134,8 @@ fn is_picture(document: &Document, object: &Object, depth: usize) -> bool {
     }
 }
 
-/// The pages as one text, and where each starts. An empty page starts where the next one does.
-fn join(pages: &[String]) -> (String, Vec<PageStart>) {
+/// The canonical pages as one text, and where each starts. An empty page starts where the next one does.
+pub fn join(pages: &[String]) -> (String, Vec<PageStart>) {
     let mut text = String::new();
     let mut starts = Vec::with_capacity(pages.len());
     for (number, page) in (1..).zip(pages) {
@@ -170,8 +178,8 @@ mod tests {
 
     #[test]
     fn text_of_unknown_letters_is_no_text() {
-        assert!(is_unreadable(&["\u{fffd}\u{fffd} \u{fffd}a".to_owned()]));
-        assert!(!is_unreadable(&["x \u{fffd} y, for all of them".to_owned()]));
+        assert!(is_unreadable("\u{fffd}\u{fffd} \u{fffd}a"));
+        assert!(!is_unreadable("x \u{fffd} y, for all of them") && !is_unreadable(""));
     }
 
     #[test]

@@ -20,7 +20,9 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::{
     ContentType, ExtractCode, ExtractFailure, ExtractOptions, Extracted, MAX_TEXT_BYTES, PageStart, Warning,
-    extract_here, limits,
+    extract_here,
+    limits::{self, Confinement},
+    pipe::{first_bytes, send, unavailable},
 };
 
 /// The longest first line of an answer: two hundred thousand pages.
@@ -31,9 +33,6 @@ const MAX_COMPLAINT_BYTES: u64 = 8 * 1024;
 
 /// A request line is a few hundred bytes, unless its password is long; no format has one of this length.
 const MAX_REQUEST_BYTES: u64 = 64 * 1024;
-
-/// A pipe holds as much.
-const COPIED_BYTES: usize = 64 * 1024;
 
 /// Parsers recurse into what files nest; the default of 2 MiB a thread is too little for some real ones.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
@@ -135,7 +134,7 @@ impl Worker {
         };
         let line = line_of(&request)?;
         let child = self.start().map_err(|error| unavailable("the extraction worker", &error))?;
-        converse(child, &line, file.take(file_bytes), file_bytes).await
+        converse(child, &line, file, file_bytes).await
     }
 
     fn start(&self) -> io::Result<Child> {
@@ -192,30 +191,13 @@ async fn hold(
     file: impl AsyncRead + Unpin + Send,
     file_bytes: u64,
 ) -> ExtractFailure {
-    let sent = match stdin.write_all(line).await {
-        Ok(()) => send(&mut stdin, file, file_bytes).await,
-        Err(_) => Ok(()),
-    };
-    match sent {
-        Ok(()) => std::future::pending().await,
-        Err(error) => unavailable("the stored file", &error),
+    // Whoever does not read the line has ended, and gives no answer.
+    if stdin.write_all(line).await.is_ok()
+        && let Err(failure) = send(&mut stdin, file, file_bytes).await
+    {
+        return failure;
     }
-}
-
-/// Copies the file. That the child reads no more is no error here: it has answered, or ended.
-async fn send(stdin: &mut ChildStdin, mut file: impl AsyncRead + Unpin + Send, file_bytes: u64) -> io::Result<()> {
-    let mut buffer = vec![0; COPIED_BYTES];
-    let mut sent = 0;
-    loop {
-        let count = file.read(&mut buffer).await?;
-        let part = buffer.get(..count).unwrap_or_default();
-        match part {
-            [] if sent == file_bytes => return Ok(()),
-            [] => return Err(io::ErrorKind::UnexpectedEof.into()),
-            part if stdin.write_all(part).await.is_err() => return Ok(()),
-            part => sent += part.len() as u64,
-        }
-    }
+    std::future::pending().await
 }
 
 async fn answer(stdout: ChildStdout) -> io::Result<Answer> {
@@ -242,16 +224,6 @@ async fn text_of(stdout: impl AsyncRead + Unpin, head: Head) -> io::Result<Optio
     let text = String::from_utf8(text).ok().filter(|text| text.len() == head.text_bytes);
     let Head { title, markdown, pages, warnings, .. } = head;
     Ok(text.map(|text| Extracted { title, text, markdown, pages, warnings }))
-}
-
-/// The first bytes, and the rest read away, so that the writer never waits.
-async fn first_bytes(mut from: impl AsyncRead + Unpin, count: u64) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let read = (&mut from).take(count).read_to_end(&mut kept).await;
-    if read.is_ok() {
-        tokio::io::copy(&mut from, &mut tokio::io::sink()).await.ok();
-    }
-    kept
 }
 
 fn why_it_ended(status: ExitStatus, complaints: &str) -> ExtractFailure {
@@ -285,10 +257,6 @@ fn why_it_ended(status: ExitStatus, complaints: &str) -> ExtractFailure {
     }
 }
 
-fn unavailable(what: &str, error: &io::Error) -> ExtractFailure {
-    ExtractFailure::passing(ExtractCode::Unavailable, format!("Almanac could not open {what}: {error}."))
-}
-
 /// The child's end: reads a request and a file from standard input, answers on standard output.
 pub fn main() -> ExitCode {
     match serve(io::stdin(), &io::stdout()) {
@@ -299,7 +267,7 @@ pub fn main() -> ExitCode {
 
 fn serve(stdin: io::Stdin, stdout: &io::Stdout) -> io::Result<()> {
     let request = read_request(&mut stdin.lock())?;
-    limits::apply(request.memory_bytes, request.cpu_seconds)?;
+    limits::apply(&Confinement::without_files(request.memory_bytes, request.cpu_seconds))?;
     let bytes = read_file(&mut stdin.lock(), request.file_bytes)?;
     std::thread::spawn(move || exit_with_parent(stdin));
     let reply = extract_guarded(bytes, &request);
