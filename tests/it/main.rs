@@ -14,6 +14,8 @@ mod extract_worker;
 mod fake_openai;
 mod fixtures;
 mod models;
+mod mutation;
+mod ocr;
 mod search;
 mod support;
 mod tenancy;
