@@ -21,6 +21,7 @@ import time
 WALL_SECONDS = 60
 CPU_SECONDS = 30
 MEMORY_BYTES = 2 << 30
+COMMENT = re.compile(r"^Comment: .*?(?=^$|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def words(text):
@@ -90,7 +91,7 @@ def main():
         codes[code].append(name)
         if not wanted:
             continue
-        found = words(text)
+        found = words(COMMENT.sub("", text))
         scores.append((f1(found, wanted), name, code, sum(found.values()), sum(wanted.values())))
         if not found and not code:
             empty.append(name)

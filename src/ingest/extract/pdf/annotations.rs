@@ -17,7 +17,10 @@ pub fn lines(document: &Document) -> Vec<Vec<String>> {
     pages
         .map(|page| {
             let annotations = page.map(|page| document.annotations(&page)).unwrap_or_default();
-            annotations.iter().filter_map(|annotation| lines.line(annotation)).collect()
+            // Some programs leave the same comment at every stroke of a pen.
+            let mut seen = HashSet::new();
+            let found = annotations.iter().filter_map(|annotation| lines.line(annotation));
+            found.filter(|line| seen.insert(line.clone())).collect()
         })
         .collect()
 }
