@@ -74,8 +74,9 @@ def main():
     pages, files, ours, theirs = 0, 0, [0.0, 0.0], [0.0, 0.0]
     for path in sorted(options.folder.rglob("*.pdf")):
         a = [worker(options.worker, path)]
-        b = [pdftotext(path)]
-        if a[0][0] is None or not b[0][0]:
+        # What is refused here may keep pdftotext busy for minutes.
+        b = [pdftotext(path)] if a[0][0] else []
+        if not b or not b[0][0]:
             continue
         for _ in range(options.rounds - 1):
             a.append(worker(options.worker, path))

@@ -1,7 +1,7 @@
 //! Text recognition as the server runs it: programs that do it, that misbehave in every way, and the real `tesseract`
 //! through scripts/ocr, where it is installed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ async fn extract_with(ocr: &Ocr, name: &str) -> Reply {
     ocr.complete(reply, &bytes[..], bytes.len() as u64).await
 }
 
-fn program(path: PathBuf) -> Ocr {
+fn program(path: &Path) -> Ocr {
     Ocr::new(executable(), vec![path.to_str().unwrap().to_owned()], Limits::default())
 }
 
@@ -54,7 +54,7 @@ async fn recognised_pages_take_their_places_among_the_others() {
            cat >/dev/null
            printf 'not wanted\f\r\nsecond, of %s\n\fnot wanted\ffourth\f' "$ALMANAC_OCR_PAGES""#,
     );
-    let extracted = extract_with(&program(script.path()), "broken/half-scanned.pdf").await.unwrap();
+    let extracted = extract_with(&program(&script.path()), "broken/half-scanned.pdf").await.unwrap();
     assert_eq!(extracted.text, "The first page has text.\n\nsecond, of 2,4\n\nThe third page has text.\n\nfourth");
     assert_eq!(extracted.pages.iter().map(|page| page.start).collect::<Vec<_>>(), [0, 26, 42, 68]);
     assert!(extracted.warnings.is_empty());
@@ -63,7 +63,7 @@ async fn recognised_pages_take_their_places_among_the_others() {
 #[tokio::test]
 async fn text_is_kept_when_recognition_fails_and_says_why() {
     let broken = TempProgram::new("ocr", "exit 3");
-    let extracted = extract_with(&program(broken.path()), "broken/half-scanned.pdf").await.unwrap();
+    let extracted = extract_with(&program(&broken.path()), "broken/half-scanned.pdf").await.unwrap();
     assert_eq!(extracted.text, "The first page has text.\n\nThe third page has text.");
     let [Warning::OcrFailed { pages, why }] = &extracted.warnings[..] else { panic!("{:?}", extracted.warnings) };
     assert!(pages == &[2, 4] && why.contains("exit status: 3"), "{why}");
@@ -80,7 +80,7 @@ async fn a_program_that_fails_is_a_failure_that_may_pass() {
         assert_eq!((failure.code, failure.retryable), (code, true), "{body}: {failure}");
         assert!(!failure.detail.contains("language"), "what the program prints is for the log");
     }
-    let missing = extract_with(&program(PathBuf::from("/nowhere/ocr")), "broken/image-only.pdf").await.unwrap_err();
+    let missing = extract_with(&program(Path::new("/nowhere/ocr")), "broken/image-only.pdf").await.unwrap_err();
     assert_eq!((missing.code, missing.retryable), (ExtractCode::Unavailable, true), "{missing}");
 }
 
@@ -95,7 +95,7 @@ async fn a_program_that_answers_badly_is_a_failure_for_good() {
         assert_eq!((failure.code, failure.retryable), (code, false), "{body}: {failure}");
     }
     let pages = TempProgram::new("ocr", "printf '1\\f2\\f3\\f4\\f5'");
-    let extracted = extract_with(&program(pages.path()), "broken/half-scanned.pdf").await.unwrap();
+    let extracted = extract_with(&program(&pages.path()), "broken/half-scanned.pdf").await.unwrap();
     assert!(matches!(&extracted.warnings[..], [Warning::OcrFailed { why, .. }] if why.contains("5 pages for 4")));
 }
 
@@ -142,7 +142,7 @@ async fn storage_that_breaks_off_is_not_blamed_on_the_program() {
         detail: "The pages are pictures.".to_owned(),
         retryable: false,
     });
-    let failure = program(script.path()).complete(pictures, &b"%PDF-1.7"[..], 1_000).await.unwrap_err();
+    let failure = program(&script.path()).complete(pictures, &b"%PDF-1.7"[..], 1_000).await.unwrap_err();
     assert_eq!((failure.code, failure.retryable), (ExtractCode::Unavailable, true), "{failure}");
 }
 
@@ -153,7 +153,7 @@ async fn tesseract_reads_what_is_a_picture() {
         return;
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/ocr");
-    let extracted = extract_with(&program(script), "broken/half-scanned.pdf").await.unwrap();
+    let extracted = extract_with(&program(&script), "broken/half-scanned.pdf").await.unwrap();
     let read = format!("The first page has text.\n\n{SENTENCE}\n\nThe third page has text.\n\n{SENTENCE}");
     assert_eq!(extracted.text, read);
 }
