@@ -9,7 +9,7 @@ pub mod queue;
 
 use std::sync::Arc;
 
-use chunk::ChunkSizes;
+use chunk::{ChunkSizes, Chunked};
 use extract::{ContentType, ExtractFailure, ExtractOptions, Extracted, worker::Worker};
 use originals::Originals;
 use queue::Lease;
@@ -53,11 +53,11 @@ pub async fn ingest(tools: &Tools, document: &DocumentRow, lease: &Lease) -> Res
     let extracted = extract(tools, document).await?;
     let title = title(document, &extracted);
     lease.enter("chunking");
-    let (extracted, chunks) = chunk(tools, &knowledge_base, extracted, &title).await?;
+    let chunked = chunk(tools, &knowledge_base, extracted, &title).await?;
     lease.enter("embedding");
-    let chunks = embed::embed(&*tools.embedder, &knowledge_base, &extracted.text, chunks).await?;
+    let chunks = embed::embed(&*tools.embedder, &knowledge_base, &chunked).await?;
     lease.enter("storing");
-    store(tools, document, &knowledge_base, lease, &title, &extracted, &chunks).await
+    store(tools, document, &knowledge_base, lease, &title, &chunked, &chunks).await
 }
 
 async fn knowledge_base(tools: &Tools, document: &DocumentRow) -> Result<KnowledgeBase, IngestError> {
@@ -102,23 +102,20 @@ async fn chunk(
     knowledge_base: &KnowledgeBase,
     extracted: Extracted,
     title: &str,
-) -> Result<(Extracted, Vec<chunk::Chunk>), IngestError> {
+) -> Result<Chunked, IngestError> {
     let sizes = ChunkSizes {
         max_tokens: usize::try_from(knowledge_base.chunk_size).unwrap_or(1).min(tools.embedder.window()),
         overlap: usize::try_from(knowledge_base.chunk_overlap).unwrap_or(0),
     };
     let (embedder, title) = (Arc::clone(&tools.embedder), title.to_owned());
-    let work = move || {
-        let chunks = chunk::chunk(&extracted, &title, embedder.tokenizer(), sizes);
-        (extracted, chunks)
-    };
-    let (extracted, chunks) = tokio::task::spawn_blocking(work)
+    let work = move || chunk::chunk(extracted, &title, embedder.tokenizer(), sizes);
+    let chunked = tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| failed("internal", format!("chunking ended unexpectedly: {error}"), true))?;
-    if chunks.is_empty() {
+    if chunked.is_empty() {
         return Err(failed("empty", "the document has no text".to_owned(), false));
     }
-    Ok((extracted, chunks))
+    Ok(chunked)
 }
 
 async fn store(
@@ -127,15 +124,15 @@ async fn store(
     knowledge_base: &KnowledgeBase,
     lease: &Lease,
     title: &str,
-    extracted: &Extracted,
+    chunked: &Chunked,
     chunks: &[NewChunk],
 ) -> Result<(), IngestError> {
     let version = IndexedVersion {
         document,
         knowledge_base_number: knowledge_base.number,
         title,
-        text: &extracted.text,
-        page_count: extracted.pages.last().map(|page| page.number),
+        text: chunked.text(),
+        page_count: chunked.page_count(),
         chunks,
     };
     let mut workspace = tools.store.workspace(document.workspace_id).await?;

@@ -22,12 +22,17 @@ impl<'a> Measure<'a> {
 
     /// The number of tokens in the range.
     pub fn tokens(&self, range: Range<usize>) -> usize {
-        self.ids(range).len()
+        self.range(range).len()
     }
 
-    /// The tokens in the range.
-    pub fn ids(&self, range: Range<usize>) -> &[u32] {
-        &self.tokens.ids[self.before(range.start)..self.before(range.end)]
+    /// The tokens in the range, as places among those of the text.
+    pub fn range(&self, range: Range<usize>) -> Range<usize> {
+        self.before(range.start)..self.before(range.end)
+    }
+
+    /// The tokens of the text.
+    pub fn into_ids(self) -> Vec<u32> {
+        self.tokens.ids
     }
 
     /// The number of tokens, or more where these are too few for the bytes.

@@ -12,6 +12,7 @@ const SEPARATOR: &str = " > ";
 const MAX_NAME_BYTES: usize = 1024;
 
 /// Title and headings with their tokens.
+#[derive(Debug)]
 pub struct Outline {
     title: Label,
     headings: Vec<Label>,
@@ -20,6 +21,7 @@ pub struct Outline {
     budget: usize,
 }
 
+#[derive(Debug)]
 struct Label {
     /// Where the heading stands in the text.
     start: usize,
