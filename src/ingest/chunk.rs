@@ -9,6 +9,7 @@
 //! headings above it, and for a later part of a table its header row, of a code block its opening line. Their tokens
 //! count too.
 
+mod blocks;
 mod cut;
 mod measure;
 mod outline;
@@ -21,7 +22,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use self::measure::Measure;
-use self::outline::Outline;
+use self::outline::{Outline, Path};
 use super::extract::{Extracted, PageStart};
 use crate::models::{Passage, Tokenizer};
 
@@ -78,8 +79,8 @@ struct Place {
 #[derive(Debug)]
 struct Piece {
     bytes: Range<usize>,
-    /// The headings it stands under, as places in the outline.
-    path: Vec<usize>,
+    /// The headings it stands under.
+    path: Path,
     /// What of the text is repeated before it in the passage.
     lead: Option<Range<usize>>,
 }
@@ -87,11 +88,12 @@ struct Piece {
 /// Cuts `extracted` into chunks, in order.
 pub fn chunk(extracted: Extracted, title: &str, tokenizer: &Tokenizer, sizes: ChunkSizes) -> Chunked {
     let Extracted { text, markdown, pages, .. } = extracted;
-    let measure = Measure::new(&text, tokenizer.encode(&text));
     let sizes = taken(sizes);
-    let (outline, pieces) = match markdown {
-        true => structure::pieces(&text, title, tokenizer, &measure, sizes),
-        false => plain::pieces(&text, title, tokenizer, &measure, sizes),
+    let measure = Measure::new(&text, tokenizer);
+    let outline = Outline::new(title, tokenizer, sizes.max_tokens);
+    let pieces = match markdown {
+        true => structure::pieces(&text, &outline, &measure, sizes),
+        false => plain::pieces(&text, &outline, &measure, sizes),
     };
     let places = places(&text, &measure, pieces);
     let ids = measure.into_ids();
@@ -131,7 +133,7 @@ impl Chunked {
             bytes: place.piece.bytes.clone(),
             chars: place.chars.clone(),
             page: page_at(&self.pages, place.piece.bytes.start),
-            heading_path: self.outline.names(&place.piece.path),
+            heading_path: place.piece.path.iter().map(|heading| heading.name.clone()).collect(),
             token_count: place.tokens.len(),
         })
     }
