@@ -35,6 +35,8 @@ fn main() {
             report(kind, megabytes, "our tokenizer alone", "tokens", tokenised, None);
             report(kind, megabytes, "our chunks", "chunks", chunked, None);
             if megabytes <= stock_megabytes {
+                let theirs = cost(|| crates.count(&text));
+                report(kind, megabytes, "tokenizers alone", "tokens", theirs, Some(tokenised));
                 let theirs = cost(|| stock(&text, markdown, Counted(&ours)));
                 report(kind, megabytes, "text-splitter on our tokenizer", "chunks", theirs, Some(chunked));
                 let theirs = cost(|| stock(&text, markdown, &crates));
@@ -86,8 +88,16 @@ fn stock(text: &str, markdown: bool, sizer: impl ChunkSizer) -> usize {
 
 struct Crates(tokenizers::Tokenizer);
 
+impl Crates {
+    /// In blocks, because longer texts cost it more.
+    fn count(&self, text: &str) -> usize {
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        lines.chunks(64).map(|lines| (&self).size(&lines.concat())).sum()
+    }
+}
+
 impl ChunkSizer for &Crates {
-    /// As `text-splitter` does it for this type under a feature that would bring a C library along.
+    /// As `text-splitter` does it under a feature that would bring a C library along.
     fn size(&self, chunk: &str) -> usize {
         self.0.encode_fast(chunk, false).expect("word pieces encode any text").len()
     }

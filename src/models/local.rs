@@ -127,7 +127,7 @@ impl Embedder for LocalEmbedder {
     }
 
     async fn embed_query(&self, text: &str) -> Result<Vec<f32>, ModelError> {
-        let ids = self.tokenizer.first_ids(text, self.window);
+        let ids = self.tokenizer.encode_start(text, self.window).ids;
         let mut vectors = self.workers.run(Line::Questions, vec![self.query.around(&ids)]).await?;
         vectors.pop().ok_or_else(|| ModelError::GiveUp("the local model gave no vector".to_owned()))
     }

@@ -88,17 +88,17 @@ impl Tokenizer {
         count
     }
 
-    /// The ids of the first `limit` tokens of `text`; reads little further than it must.
-    pub(super) fn first_ids(&self, text: &str, limit: usize) -> Vec<u32> {
-        let mut ids = Vec::new();
-        for (_, block) in blocks(text) {
-            if ids.len() >= limit {
+    /// The first `limit` tokens of `text`; reads little further than it must.
+    pub(super) fn encode_start(&self, text: &str, limit: usize) -> Tokens {
+        let mut tokens = Tokens::default();
+        for (at, block) in blocks(text) {
+            if tokens.ids.len() >= limit {
                 break;
             }
-            self.each(block, |id, _, _| ids.push(id));
+            self.each(block, |id, start, end| tokens.push(id, at + start, at + end));
         }
-        ids.truncate(limit);
-        ids
+        tokens.truncate(limit);
+        tokens
     }
 
     /// The id of a token by its name, `[CLS]` say.
@@ -122,6 +122,11 @@ impl Tokens {
     fn push(&mut self, id: u32, start: usize, end: usize) {
         self.ids.push(id);
         self.offsets.push((offset(start), offset(end)));
+    }
+
+    fn truncate(&mut self, limit: usize) {
+        self.ids.truncate(limit);
+        self.offsets.truncate(limit);
     }
 }
 

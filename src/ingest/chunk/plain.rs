@@ -26,7 +26,7 @@ pub fn pieces(text: &str, outline: &Outline, measure: &Measure, sizes: ChunkSize
         let found = splitter.chunk_indices(&text[section.clone()]);
         pieces.extend(found.map(|(at, content)| {
             let start = section.start + at;
-            Piece { bytes: start..start + content.len(), path: path.clone(), lead: None }
+            Piece { bytes: start..start + content.len(), path: Path::clone(&path), lead: None }
         }));
     }
     pieces

@@ -82,7 +82,7 @@ impl<B: Iterator<Item = Block>> Iterator for Units<'_, B> {
                     (Kind::Prose, !last)
                 }
             };
-            return Some(Unit { bytes, body: start, kind, path: self.path.clone(), opens_section });
+            return Some(Unit { bytes, body: start, kind, path: Path::clone(&self.path), opens_section });
         }
     }
 }
@@ -145,10 +145,10 @@ impl Packer<'_> {
         loop {
             let room = self.room(unit, bytes.start, lead.clone());
             if self.measure.size(bytes.clone()) <= room {
-                return Open { piece: Piece { bytes, path: unit.path.clone(), lead }, room };
+                return Open { piece: Piece { bytes, path: Path::clone(&unit.path), lead }, room };
             }
             let end = self.end_of_part(unit, bytes.start, done_to, room);
-            self.done.push(Piece { bytes: bytes.start..end, path: unit.path.clone(), lead });
+            self.done.push(Piece { bytes: bytes.start..end, path: Path::clone(&unit.path), lead });
             done_to = end;
             bytes.start = self.start_of_next(unit, bytes.start, end);
             lead = self.lead(unit, bytes.start);

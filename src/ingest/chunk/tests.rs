@@ -173,6 +173,19 @@ fn every_part_of_a_long_table_has_the_header_in_its_passage_and_not_in_its_range
 }
 
 #[test]
+fn a_table_of_megabytes_has_its_header_in_every_passage() {
+    let rows: String = (0..100_000).map(|n| format!("| # station {n} | {n} |\n")).collect();
+    let text = format!("# Stations\n\n| Name | Depth |\n| --- | --- |\n{rows}\n# Then\n");
+    let chunked = cut(&text, true, SIZES[0]);
+    for (index, passage) in chunked.passages(0..chunked.len()).enumerate() {
+        let has_header =
+            passage.text.starts_with("The title\nStations\n\n| Name | Depth |\n| --- | --- |\n| # station");
+        assert!(has_header || index == 0 || index + 1 == chunked.len(), "{}", passage.text);
+    }
+    assert!(chunked.passage(chunked.len() - 1).text.ends_with("# Then"));
+}
+
+#[test]
 fn every_part_of_a_code_block_knows_its_language() {
     let lines: String = (0..60).map(|n| format!("let value_{n} = {n};\n")).collect();
     let text = format!("```rust\n{lines}```\n");

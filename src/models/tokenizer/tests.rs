@@ -159,9 +159,11 @@ fn blocks_cover_the_text_and_end_at_white_space() {
 }
 
 #[test]
-fn the_first_ids_are_those_of_the_beginning() {
+fn the_first_tokens_are_those_of_the_beginning() {
     let text = "some words ".repeat(10_000);
-    let tokenizer = &PAIRS[0].0;
-    assert_eq!(tokenizer.first_ids(&text, 1_000), tokenizer.encode(&text).ids[..1_000]);
-    assert_eq!(tokenizer.first_ids("a b", 7), tokenizer.encode("a b").ids);
+    for tokenizer in [&PAIRS[0].0, &Tokenizer::approximate()] {
+        let (first, all) = (tokenizer.encode_start(&text, 5_000), tokenizer.encode(&text));
+        assert_eq!((&first.ids[..], &first.offsets[..]), (&all.ids[..5_000], &all.offsets[..5_000]));
+        assert_eq!(tokenizer.encode_start("a b", 7), tokenizer.encode("a b"));
+    }
 }
