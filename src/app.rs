@@ -9,6 +9,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, bail};
@@ -64,7 +65,10 @@ pub struct Parts {
 pub struct FirstKey(pub SecretString);
 
 /// How long connections may take to close on shutdown.
-const CLOSING: std::time::Duration = std::time::Duration::from_secs(5);
+const CLOSING: Duration = Duration::from_secs(5);
+/// After a start there is more urgent work.
+const FIRST_SWEEP: Duration = Duration::from_secs(10 * 60);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Name of the embedded server's one database.
 const DATABASE: &str = "almanac";
 const SERVER_ROLE: &str = "almanac_server";
@@ -85,7 +89,7 @@ impl App {
             store,
             embedder,
             language_model,
-            originals: Originals::open(&config.data_dir).context("the folder for originals")?,
+            originals: originals(&config)?,
             extractor: Worker::new(worker, worker::Limits::default()),
             sealer,
             databases,
@@ -122,6 +126,21 @@ impl App {
             options: ExtractOptions { pdf_engine: pdf_engine(self.config.pdf_engine), password: None },
         };
         queue::work(tools, self.config.ingest_workers, Arc::clone(&self.bell), self.stop.clone()).await;
+    }
+
+    /// Once a day until [`Parts::stop`], removes stored files that no document names.
+    pub async fn sweep_originals(&self) {
+        if let Err(error) = self.originals.probe().await {
+            tracing::warn!(%error, "uploads will fail until the storage for files answers");
+        }
+        let mut wait = FIRST_SWEEP;
+        while self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+            match self.originals.sweep(&self.store, SystemTime::now()).await {
+                Ok(removed) => tracing::info!(removed, "swept the storage for files"),
+                Err(error) => tracing::warn!(%error, "the storage for files could not be swept"),
+            }
+            wait = SWEEP_INTERVAL;
+        }
     }
 
     /// Closes connections, then stops the embedded PostgreSQL.
@@ -248,6 +267,11 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
         fs::rename(&aside, path)
     };
     write().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn originals(config: &Config) -> anyhow::Result<Originals> {
+    Originals::open(&config.data_dir, config.storage_url.as_ref(), &config.storage_options)
+        .context("the storage for files (ALMANAC_STORAGE_URL)")
 }
 
 fn embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {

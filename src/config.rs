@@ -11,6 +11,7 @@ use std::{
     str::FromStr,
 };
 
+use object_store::ObjectStoreScheme;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Settings by name, as the file, the environment (`ALMANAC_` and the name in capitals) and flags give them.
@@ -35,6 +36,11 @@ const fn secret(name: &'static str, default: &'static str, purpose: &'static str
 pub const SETTINGS: &[Setting] = &[
     setting("bind", "127.0.0.1:8080", "address and port to listen on"),
     setting("data_dir", "almanac-data", "folder for everything Almanac keeps"),
+    setting(
+        "storage_url",
+        "originals/ in data_dir",
+        "where uploaded files are kept: file:///folder, s3://bucket/prefix, az://container/prefix",
+    ),
     secret("database_url", "", "PostgreSQL 15 to 18 with pgvector 0.8 or later; unset: the embedded one in data_dir"),
     setting(
         "postgres_dir",
@@ -77,6 +83,9 @@ pub const SETTINGS: &[Setting] = &[
 pub struct Config {
     pub bind: SocketAddr,
     pub data_dir: PathBuf,
+    pub storage_url: Option<url::Url>,
+    /// `AWS_…` and `AZURE_…`, from the environment: addresses and credentials of the storage.
+    pub storage_options: Vec<(String, SecretString)>,
     pub database_url: Option<SecretString>,
     pub postgres_dir: Option<PathBuf>,
     pub embedding_dir: Option<PathBuf>,
@@ -147,7 +156,8 @@ impl Config {
         };
         given.extend(from_environment(std::env::vars()));
         given.extend(flags);
-        Config::check(&given)
+        let config = Config::check(&given)?;
+        Ok(Config { storage_options: storage_options(std::env::vars()), ..config })
     }
 
     /// Checks the settings as a whole.
@@ -176,6 +186,12 @@ fn from_environment(variables: impl Iterator<Item = (String, String)>) -> Given 
             (SETTINGS.iter().any(|setting| setting.name == name) && !value.is_empty()).then_some((name, value))
         })
         .collect()
+}
+
+/// What the clouds' own tools read as well: their settings are passed on, and never shown.
+fn storage_options(variables: impl Iterator<Item = (String, String)>) -> Vec<(String, SecretString)> {
+    let passed_on = |name: &str| name.starts_with("AWS_") || name.starts_with("AZURE_") || name == "IDENTITY_ENDPOINT";
+    variables.filter(|(name, _)| passed_on(name)).map(|(name, value)| (name, SecretString::from(value))).collect()
 }
 
 fn read_file(path: &Path) -> Result<Given, ConfigError> {
@@ -207,6 +223,8 @@ impl Reader<'_> {
         let data_dir = PathBuf::from(self.text("data_dir").unwrap_or_else(|| "almanac-data".to_owned()));
         Config {
             bind: self.bind(),
+            storage_url: self.storage_url(),
+            storage_options: Vec::new(),
             database_url: self.secret("database_url"),
             postgres_dir: self.text("postgres_dir").map(PathBuf::from),
             embedding_dir: self.text("embedding_dir").map(PathBuf::from),
@@ -293,6 +311,22 @@ impl Reader<'_> {
         }
     }
 
+    fn storage_url(&mut self) -> Option<url::Url> {
+        let text = self.text("storage_url")?;
+        let Ok(url) = text.parse::<url::Url>() else {
+            self.problem("storage_url", "is not a URL, like s3://bucket/prefix");
+            return None;
+        };
+        match ObjectStoreScheme::parse(&url) {
+            Ok((ObjectStoreScheme::Local | ObjectStoreScheme::AmazonS3 | ObjectStoreScheme::MicrosoftAzure, _)) => {}
+            _ => self.problem("storage_url", "names no folder (file), S3 bucket (s3) or Azure container (az)"),
+        }
+        if url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            self.problem("storage_url", "credentials go into AWS_… or AZURE_… variables, not into the URL");
+        }
+        Some(url)
+    }
+
     fn admin_key(&mut self) -> Option<SecretString> {
         let key = self.secret("admin_key")?;
         if key.expose_secret().chars().count() < MIN_ADMIN_KEY {
@@ -372,6 +406,35 @@ mod tests {
         ]))
         .unwrap_err();
         assert_eq!(problems.0.len(), 7, "{problems}");
+    }
+
+    #[test]
+    fn a_storage_is_a_folder_a_bucket_or_a_container_and_its_url_holds_no_secret() {
+        let check = |url: &str| Config::check(&given(&[("storage_url", url)]));
+        for url in [
+            "file:///srv/originals",
+            "s3://bucket/prefix",
+            "az://container/prefix",
+            "https://account.blob.core.windows.net/container/prefix",
+            "https://s3.eu-central-1.amazonaws.com/bucket",
+        ] {
+            assert_eq!(check(url).unwrap().storage_url.unwrap().as_str(), url);
+        }
+        for url in ["bucket", "gs://bucket", "https://example.com/x", "memory:///", "file://host/x"] {
+            assert!(check(url).unwrap_err().to_string().starts_with("storage_url: "), "{url}");
+        }
+        for url in ["s3://key:hush-hush@bucket", "az://container?sig=hush-hush", "s3://bucket#hush-hush"] {
+            let refused = check(url).unwrap_err().to_string();
+            assert!(refused.contains("AZURE_") && !refused.contains("hush"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_the_storage_needs_is_passed_on_and_not_shown() {
+        let variables = [("AWS_SECRET_ACCESS_KEY", "hush"), ("AZURE_STORAGE_ACCOUNT_KEY", "hush"), ("HOME", "/")];
+        let options = storage_options(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        assert_eq!(options.len(), 2);
+        assert!(!format!("{options:?}").contains("hush"));
     }
 
     #[test]

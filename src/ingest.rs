@@ -7,12 +7,13 @@ pub mod extract;
 pub mod originals;
 pub mod queue;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use chunk::ChunkSizes;
 use extract::{ContentType, ExtractFailure, ExtractOptions, Extracted, worker::Worker};
-use originals::Originals;
+use originals::{OriginalError, Originals};
 use queue::Lease;
+use tokio::io::AsyncWriteExt;
 
 use crate::{
     models::{Embedder, ModelError},
@@ -80,12 +81,34 @@ async fn knowledge_base(tools: &Tools, document: &DocumentRow) -> Result<Knowled
 }
 
 async fn extract(tools: &Tools, document: &DocumentRow) -> Result<Extracted, IngestError> {
-    let original = tools.originals.path(document.workspace_id, document.knowledge_base_id, document.original);
+    let original = local_copy(tools, document).await?;
     let content_type = ContentType::ALL
         .into_iter()
         .find(|content_type| content_type.as_str() == document.content_type)
         .ok_or_else(|| failed("unsupported", format!("{} cannot be read", document.content_type), false))?;
-    Ok(tools.extractor.extract(&original, content_type, &tools.options).await?)
+    Ok(tools.extractor.extract(&original.0, content_type, &tools.options).await?)
+}
+
+/// A file that goes away.
+struct Copy(PathBuf);
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The worker reads a file; an original may be far away.
+async fn local_copy(tools: &Tools, document: &DocumentRow) -> Result<Copy, IngestError> {
+    let mut original = tools.originals.read_checked(document).await?;
+    let copy = Copy(std::env::temp_dir().join(format!("almanac-{}", uuid::Uuid::now_v7())));
+    let write = async {
+        let mut file = tokio::fs::File::create_new(&copy.0).await?;
+        tokio::io::copy(&mut original, &mut file).await?;
+        file.flush().await
+    };
+    write.await.map_err(OriginalError::from)?;
+    Ok(copy)
 }
 
 /// The client's title, else the text's own, else what the upload was called.
@@ -152,6 +175,20 @@ fn failed(code: &str, detail: String, retryable: bool) -> IngestError {
 impl From<ExtractFailure> for IngestError {
     fn from(failure: ExtractFailure) -> IngestError {
         failed(failure.code.as_str(), failure.detail, failure.retryable)
+    }
+}
+
+impl From<OriginalError> for IngestError {
+    fn from(error: OriginalError) -> IngestError {
+        tracing::warn!(%error, "an original cannot be read");
+        match error {
+            OriginalError::Missing | OriginalError::Unavailable(_) => {
+                failed("original_unavailable", "the stored file is not available".to_owned(), true)
+            }
+            OriginalError::Damaged(what) => {
+                failed("original_damaged", format!("the stored file is damaged ({what}): upload it again"), false)
+            }
+        }
     }
 }
 

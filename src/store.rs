@@ -11,6 +11,7 @@ pub mod documents;
 pub mod idempotency;
 pub mod keys;
 pub mod knowledge_bases;
+pub mod originals;
 pub mod queries;
 pub mod queue;
 mod seal;

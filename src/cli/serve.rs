@@ -48,10 +48,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tokio::spawn(server.into_future())
     };
     let upkeep = tokio::spawn(telemetry::upkeep(app.metrics.clone()));
+    let sweeper = tokio::spawn({
+        let app = app.clone();
+        async move { app.sweep_originals().await }
+    });
     stopped.await;
     tracing::info!("stopping: requests and documents in hand may finish");
     app.stop.cancel();
     upkeep.abort();
+    sweeper.abort();
     let (end_requests, end_workers) = (requests.abort_handle(), workers.abort_handle());
     if tokio::time::timeout(patience, async { tokio::join!(requests, workers) }).await.is_err() {
         tracing::warn!(seconds = patience.as_secs(), "what still ran is cut off; documents in hand are taken up again");

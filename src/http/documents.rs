@@ -187,7 +187,9 @@ async fn delete(
     }
     let (knowledge_base_id, original) = workspace.purge_document(id).await?;
     workspace.commit().await?;
-    session.originals.remove(session.workspace_id(), knowledge_base_id, original).await.map_err(Problem::internal)?;
+    if let Err(error) = session.originals.remove(session.workspace_id(), knowledge_base_id, original).await {
+        tracing::warn!(%error, "the original of a purged document could not be removed; the sweep will");
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -222,9 +224,8 @@ async fn retry(session: Session<CanWrite>, Id(id): Id) -> Result<(StatusCode, Js
         (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn content(session: Session<CanRead>, Id(id): Id) -> Result<Response, Problem> {
     let document = session.workspace().await?.document(id).await?;
-    let path = session.originals.path(document.workspace_id, document.knowledge_base_id, document.original);
-    let file = tokio::fs::File::open(path).await.map_err(Problem::internal)?;
-    let mut response = Response::new(ResponseBody::from_stream(ReaderStream::new(file)));
+    let original = session.originals.read_checked(&document).await?;
+    let mut response = Response::new(ResponseBody::from_stream(ReaderStream::with_capacity(original, CONTENT_CHUNK)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, document.size.into());
     headers.insert(header::CONTENT_TYPE, content_type_header(&document));
@@ -233,6 +234,9 @@ async fn content(session: Session<CanRead>, Id(id): Id) -> Result<Response, Prob
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
 }
+
+/// What is read ahead of a client.
+const CONTENT_CHUNK: usize = 64 * 1024;
 
 fn content_type_header(document: &DocumentRow) -> HeaderValue {
     HeaderValue::from_str(&document.content_type)

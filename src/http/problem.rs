@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::{
     answer::SearchError,
     app::limits::TooOften,
+    ingest::originals::OriginalError,
     models::ModelError,
     store::StoreError,
     text_to_sql::{QueryError, engine::EngineError, guard::Violation},
@@ -213,6 +214,22 @@ impl From<StoreError> for Problem {
                 Problem::new(Code::StoreUnavailable, "The store is not available just now; try again.").retry_after(2)
             }
             StoreError::Internal(error) => Problem::internal(error),
+        }
+    }
+}
+
+impl From<OriginalError> for Problem {
+    fn from(error: OriginalError) -> Problem {
+        match error {
+            OriginalError::Unavailable(_) => {
+                tracing::warn!(%error, "the storage for files is not available");
+                let detail = "The storage for files is not available just now; try again.";
+                Problem::new(Code::StoreUnavailable, detail).retry_after(5)
+            }
+            OriginalError::Missing | OriginalError::Damaged(_) => {
+                tracing::error!(%error, "an original cannot be read");
+                Problem::new(Code::Internal, format!("{error}: restore it from a backup, or upload it again."))
+            }
         }
     }
 }

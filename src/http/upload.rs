@@ -9,7 +9,6 @@ use axum::{
     },
     http::HeaderMap,
 };
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -91,9 +90,9 @@ pub async fn receive_text(
         declared: document.content_type.or_else(|| Some("text/plain".to_owned())),
     };
     form.check()?;
-    let mut draft = session.originals.draft().await.map_err(Problem::internal)?;
-    draft.write(&Bytes::from(document.content)).await.map_err(Problem::internal)?;
-    let written = draft.finish().await.map_err(Problem::internal)?;
+    let mut draft = session.originals.draft(session.workspace_id(), knowledge_base_id);
+    draft.write(document.content.as_bytes()).await?;
+    let written = draft.finish().await?;
     let upload = form.upload(knowledge_base_id, batch_id, &written, None)?;
     register(session, vec![(upload, written)]).await?.pop().ok_or_else(|| Problem::internal("an upload vanished"))
 }
@@ -111,8 +110,8 @@ pub async fn receive_files(
         match field.name().unwrap_or_default() {
             "file" => {
                 let (name, declared) = (field.file_name().map(str::to_owned), field.content_type().map(str::to_owned));
-                let draft = receive_file(session, field).await?;
-                files.push((draft.finish().await.map_err(Problem::internal)?, name, declared));
+                let draft = receive_file(session, knowledge_base_id, field).await?;
+                files.push((draft.finish().await?, name, declared));
             }
             "metadata" => form.metadata = Some(parse(small_field(field).await?.as_bytes())?),
             "external_id" => form.external_id = Some(small_field(field).await?),
@@ -146,11 +145,15 @@ pub async fn receive_files(
     register(session, uploads).await
 }
 
-async fn receive_file(session: &Session<CanWrite>, mut field: Field<'_>) -> Result<Draft, Problem> {
+async fn receive_file(
+    session: &Session<CanWrite>,
+    knowledge_base_id: Uuid,
+    mut field: Field<'_>,
+) -> Result<Draft, Problem> {
     let most = session.config.max_upload_bytes as u64;
-    let mut draft = session.originals.draft().await.map_err(Problem::internal)?;
+    let mut draft = session.originals.draft(session.workspace_id(), knowledge_base_id);
     while let Some(bytes) = field.chunk().await.map_err(|error| broken_form(&error))? {
-        draft.write(&bytes).await.map_err(Problem::internal)?;
+        draft.write(&bytes).await?;
         if draft.size() > most {
             return Err(too_large(most));
         }
@@ -226,29 +229,28 @@ impl Form {
             content_type: content_type.as_str().to_owned(),
             size: i64::try_from(written.size).unwrap_or(i64::MAX),
             sha256: written.sha256.clone(),
-            original: Uuid::now_v7(),
+            original: written.id,
             metadata: self.metadata.unwrap_or_else(|| json!({})),
         })
     }
 }
 
-/// Registers uploads and puts their bytes in place, all or none; what a new version replaces goes afterwards.
-async fn register(session: &Session<CanWrite>, uploads: Vec<(Upload, Written)>) -> Result<Vec<Document>, Problem> {
+/// Registers uploads, all or none; what a new version replaces goes afterwards, and so does what was here already.
+async fn register(session: &Session<CanWrite>, mut uploads: Vec<(Upload, Written)>) -> Result<Vec<Document>, Problem> {
     let mut workspace = session.workspace().await?;
     let mut documents = Vec::with_capacity(uploads.len());
     let mut replaced = Vec::new();
-    for (upload, written) in &uploads {
+    for (upload, _) in &uploads {
         workspace.open_batch(upload.batch_id, upload.knowledge_base_id).await?;
         let (row, registered) = workspace.register_upload(upload).await?;
-        if registered != Registered::Unchanged {
-            let placed = session.originals.place(written, row.workspace_id, row.knowledge_base_id, upload.original);
-            placed.await.map_err(Problem::internal)?;
-        }
         if let Registered::NewVersion(older) = registered {
             replaced.push((row.knowledge_base_id, older));
         }
         documents.push(row.into_document(registered == Registered::Unchanged));
     }
+    // Not before: until here a failure undoes everything. Not later: a commit that fails may still have happened.
+    let needed = uploads.iter_mut().zip(&documents).filter(|(_, document)| !document.unchanged);
+    needed.for_each(|((_, written), _)| written.keep());
     workspace.commit().await?;
     for (knowledge_base_id, older) in replaced {
         if let Err(error) = session.originals.remove(session.workspace_id(), knowledge_base_id, older).await {
