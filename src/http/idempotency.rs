@@ -1,6 +1,13 @@
 //! `Idempotency-Key`: the same key with the same request replays the first answer for a day.
+//!
+//! A JSON body is read whole, and compared before the request runs. A form is not: its key is reserved, its files go to the
+//! storage as they come, and what was received is compared before anything is registered ([`Reserved`]). A request that is
+//! not received whole leaves its key free.
 
-use std::borrow::Cow;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use axum::{
     body::{Body, to_bytes},
@@ -19,7 +26,10 @@ use super::{
 };
 use crate::{
     app::App,
-    store::idempotency::{Claim, KeptResponse},
+    store::{
+        idempotency::{Claim, KeptResponse, Reservation},
+        keys::Caller,
+    },
 };
 
 const HEADER: &str = "idempotency-key";
@@ -35,7 +45,10 @@ pub async fn replay(State(app): State<App>, request: Request, next: Next) -> Res
     let key = key.ok_or_else(|| Problem::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters"))?;
     let (mut parts, body) = request.into_parts();
     let caller = authenticate(&mut parts, &app).await?;
-    let body = to_bytes(body, app.config.max_upload_bytes + MULTIPART_OVERHEAD)
+    if content_type(&parts.headers) == FORM {
+        return receive(app, caller, key, Request::from_parts(parts, body), next).await;
+    }
+    let body = to_bytes(body, max_json(&app))
         .await
         .map_err(|_| Problem::new(Code::TooLarge, "The body is larger than this endpoint takes, or was cut off."))?;
     let fingerprint = fingerprint(caller.key_id, &parts, &body);
@@ -46,13 +59,8 @@ pub async fn replay(State(app): State<App>, request: Request, next: Next) -> Res
     match claim {
         Claim::New => {}
         Claim::Replay(kept) => return Ok(replayed(kept)),
-        Claim::Running => {
-            return Err(Problem::new(Code::IdempotencyKeyInUse, "The first request with this key is still running.")
-                .retry_after(1));
-        }
-        Claim::OtherRequest => {
-            return Err(Problem::new(Code::IdempotencyKeyReused, "This key was used for another request."));
-        }
+        Claim::Running => return Err(still_running()),
+        Claim::OtherRequest => return Err(other_request()),
     }
     // On a task of its own: a client that hangs up, or a deadline, must not leave the key taken and the work half kept.
     let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
@@ -63,32 +71,116 @@ pub async fn replay(State(app): State<App>, request: Request, next: Next) -> Res
     tokio::spawn(work).await.map_err(Problem::internal)?
 }
 
+/// The longest body in JSON. It is held in memory twice while it is read: larger documents come as files.
+pub fn max_json(app: &App) -> usize {
+    const MOST: usize = 64 << 20;
+    MOST.min(app.config.max_upload_bytes + MULTIPART_OVERHEAD)
+}
+
 /// What surrounds the files of a multipart body.
 pub const MULTIPART_OVERHEAD: usize = 1 << 20;
+pub const FORM: &str = "multipart/form-data";
 
 /// Of the request and who sent it: another key may have other rights.
 fn fingerprint(key_id: Uuid, parts: &Parts, body: &[u8]) -> Vec<u8> {
-    let mut hash = Sha256::new();
-    hash.update(key_id.as_bytes());
     let content_type = content_type(&parts.headers);
-    let lines = without_boundary(parts, body);
-    for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), content_type.as_bytes(), &lines] {
+    digest(&[
+        key_id.as_bytes(),
+        parts.method.as_str().as_bytes(),
+        parts.uri.path().as_bytes(),
+        content_type.as_bytes(),
+        body,
+    ])
+}
+
+/// The SHA-256 of parts and where they begin.
+pub fn digest(parts: &[&[u8]]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for part in parts {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
     hash.finalize().to_vec()
 }
 
-/// A client that sends a form again draws another boundary: what it parts is the same.
-fn without_boundary<'a>(parts: &Parts, body: &'a [u8]) -> Cow<'a, [u8]> {
-    let header = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let boundary = header.split_once("boundary=").map_or("", |(_, rest)| rest.split(';').next().unwrap_or_default());
-    let mark = format!("--{}", boundary.trim().trim_matches('"'));
-    if mark.len() == 2 {
-        return Cow::Borrowed(body);
+/// A form whose key is taken; its handler finds this among the request's extensions.
+#[derive(Clone)]
+pub struct Reserved(Arc<Form>);
+
+struct Form {
+    app: App,
+    workspace_id: Uuid,
+    key: String,
+    /// Of who sends it where.
+    sender: Vec<u8>,
+    ticket: Vec<u8>,
+    first: Option<(Vec<u8>, KeptResponse)>,
+    confirmed: AtomicBool,
+}
+
+impl Reserved {
+    /// All was received, and `received` is its hash: the answer that was given to the same form before, if there is one.
+    pub async fn confirm(&self, received: &[u8]) -> Result<Option<Response>, Problem> {
+        let Reserved(form) = self;
+        let fingerprint = digest(&[&form.sender, received]);
+        if let Some((first, kept)) = &form.first {
+            return if *first == fingerprint { Ok(Some(replayed(kept.clone()))) } else { Err(other_request()) };
+        }
+        let mut workspace = form.app.store.workspace(form.workspace_id).await?;
+        if !workspace.confirm_request(&form.key, &form.ticket, &fingerprint).await? {
+            return Err(still_running());
+        }
+        workspace.commit().await?;
+        form.confirmed.store(true, Ordering::Release);
+        Ok(None)
     }
-    let lines = body.split_inclusive(|byte| *byte == b'\n').filter(|line| !line.starts_with(mark.as_bytes()));
-    Cow::Owned(lines.collect::<Vec<_>>().concat())
+}
+
+/// Runs a request that is received while it runs.
+async fn receive(app: App, caller: Caller, key: String, request: Request, next: Next) -> Result<Response, Problem> {
+    let ticket = Uuid::now_v7().as_bytes().to_vec();
+    let mut workspace = app.store.workspace(caller.workspace_id).await?;
+    let reservation = workspace.reserve_request(&key, &ticket).await?;
+    workspace.commit().await?;
+    let first = match reservation {
+        Reservation::New => None,
+        Reservation::Running => return Err(still_running()),
+        Reservation::Answered(first, kept) => Some((first, kept)),
+    };
+    let (method, path) = (request.method().as_str().as_bytes(), request.uri().path().as_bytes());
+    let sender = digest(&[caller.key_id.as_bytes(), method, path, FORM.as_bytes()]);
+    let (workspace_id, confirmed) = (caller.workspace_id, AtomicBool::new(false));
+    let form = Arc::new(Form { app, workspace_id, key, sender, ticket, first, confirmed });
+    let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
+    // On a task of its own as well. When the client hangs up before its last byte, the body ends in an error, and so does
+    // the task.
+    let work = REQUEST_ID.scope(request_id, async move {
+        let mut request = request;
+        request.extensions_mut().insert(Reserved(Arc::clone(&form)));
+        let response = next.run(request).await;
+        match (&form.first, form.confirmed.load(Ordering::Acquire)) {
+            (Some(_), _) => Ok(response),
+            (None, true) => keep(&form.app, workspace_id, &form.key, response).await,
+            (None, false) => forget(&form, response).await,
+        }
+    });
+    tokio::spawn(work).await.map_err(Problem::internal)?
+}
+
+/// What was not received whole can be sent again with the same key.
+async fn forget(form: &Form, response: Response) -> Result<Response, Problem> {
+    let mut workspace = form.app.store.workspace(form.workspace_id).await?;
+    workspace.forget_request(&form.key).await?;
+    workspace.commit().await?;
+    Ok(response)
+}
+
+fn still_running() -> Problem {
+    Problem::new(Code::IdempotencyKeyInUse, "The first request with this key is still running.").retry_after(1)
+}
+
+fn other_request() -> Problem {
+    Problem::new(Code::IdempotencyKeyReused, "This key was used for another request.")
 }
 
 /// Keeps what will be the same next time; what belongs to a key or a moment is forgotten, so that a retry can succeed.

@@ -69,6 +69,7 @@ pub enum Code {
     InvalidRequest,
     UnsupportedMediaType,
     TooLarge,
+    RangeNotSatisfiable,
     Conflict,
     NameTaken,
     IdempotencyKeyReused,
@@ -97,6 +98,7 @@ impl Code {
             Code::MalformedJson | Code::MalformedRequest => StatusCode::BAD_REQUEST,
             Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Code::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Code::Conflict
             | Code::NameTaken
             | Code::IdempotencyKeyInUse

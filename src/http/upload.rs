@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{
     body::{check_metadata, check_name, parse},
+    idempotency::digest,
     problem::{Code, Problem},
     session::{CanWrite, Session},
 };
@@ -97,25 +98,61 @@ pub async fn receive_text(
     register(session, vec![(upload, written)]).await?.pop().ok_or_else(|| Problem::internal("an upload vanished"))
 }
 
-/// The files of a form, streamed to disk one after the other; all are registered in one transaction.
+/// A form whose files are in the storage; dropped, it leaves nothing there.
+#[derive(Default)]
+pub struct Received {
+    form: Form,
+    files: Vec<ReceivedFile>,
+    /// Of all that was received, in order, and not of how it was wrapped.
+    sha256: Vec<u8>,
+}
+
+struct ReceivedFile {
+    written: Written,
+    name: Option<String>,
+    declared: Option<String>,
+}
+
+impl Received {
+    pub fn sha256(&self) -> &[u8] {
+        &self.sha256
+    }
+
+    fn add_file(&mut self, written: Written, name: Option<String>, declared: Option<String>) {
+        let words = [&name, &declared].map(|word| word.as_deref().unwrap_or_default().as_bytes());
+        self.sha256 = digest(&[&self.sha256, b"file", words[0], words[1], &written.sha256]);
+        self.files.push(ReceivedFile { written, name, declared });
+    }
+
+    fn add_field(&mut self, name: &str, value: String) -> Result<(), Problem> {
+        self.sha256 = digest(&[&self.sha256, name.as_bytes(), value.as_bytes()]);
+        match name {
+            "metadata" => self.form.metadata = Some(parse(value.as_bytes())?),
+            "external_id" => self.form.external_id = Some(value),
+            _ => self.form.title = Some(value),
+        }
+        Ok(())
+    }
+}
+
+/// The files of a form, streamed to the storage one after the other.
 pub async fn receive_files(
     session: &Session<CanWrite>,
     knowledge_base_id: Uuid,
-    batch_id: Uuid,
     mut multipart: Multipart,
-) -> Result<Vec<Document>, Problem> {
-    let mut form = Form::default();
-    let mut files: Vec<(Written, Option<String>, Option<String>)> = Vec::new();
+) -> Result<Received, Problem> {
+    let mut received = Received::default();
     while let Some(field) = multipart.next_field().await.map_err(|error| broken_form(&error))? {
         match field.name().unwrap_or_default() {
             "file" => {
                 let (name, declared) = (field.file_name().map(str::to_owned), field.content_type().map(str::to_owned));
                 let draft = receive_file(session, knowledge_base_id, field).await?;
-                files.push((draft.finish().await?, name, declared));
+                received.add_file(draft.finish().await?, name, declared);
             }
-            "metadata" => form.metadata = Some(parse(small_field(field).await?.as_bytes())?),
-            "external_id" => form.external_id = Some(small_field(field).await?),
-            "title" => form.title = Some(small_field(field).await?),
+            name @ ("metadata" | "external_id" | "title") => {
+                let name = name.to_owned();
+                received.add_field(&name, small_field(field).await?)?;
+            }
             other => {
                 return Err(Problem::invalid(
                     format!("/{other}"),
@@ -123,10 +160,20 @@ pub async fn receive_files(
                 ));
             }
         }
-        if files.len() > MAX_FILES {
+        if received.files.len() > MAX_FILES {
             return Err(Problem::new(Code::TooLarge, format!("Send at most {MAX_FILES} files in one request.")));
         }
     }
+    Ok(received)
+}
+
+/// Registers the files of a form in one transaction.
+pub async fn register_files(
+    session: &Session<CanWrite>,
+    knowledge_base_id: Uuid,
+    batch_id: Uuid,
+    Received { form, files, .. }: Received,
+) -> Result<Vec<Document>, Problem> {
     if files.is_empty() {
         return Err(Problem::invalid("/file", "is missing: send one or more files"));
     }
@@ -138,7 +185,7 @@ pub async fn receive_files(
     }
     form.check()?;
     let mut uploads = Vec::with_capacity(files.len());
-    for (written, name, declared) in files {
+    for ReceivedFile { written, name, declared } in files {
         let upload = Form { declared, ..form.clone() }.upload(knowledge_base_id, batch_id, &written, name)?;
         uploads.push((upload, written));
     }
@@ -239,17 +286,18 @@ impl Form {
 async fn register(session: &Session<CanWrite>, mut uploads: Vec<(Upload, Written)>) -> Result<Vec<Document>, Problem> {
     let mut workspace = session.workspace().await?;
     let mut documents = Vec::with_capacity(uploads.len());
-    let mut replaced = Vec::new();
+    let (mut needed, mut replaced) = (Vec::with_capacity(uploads.len()), Vec::new());
     for (upload, _) in &uploads {
         workspace.open_batch(upload.batch_id, upload.knowledge_base_id).await?;
         let (row, registered) = workspace.register_upload(upload).await?;
-        if let Registered::NewVersion(older) = registered {
+        if let Registered::NewVersion(older) | Registered::Renewed(older) = registered {
             replaced.push((row.knowledge_base_id, older));
         }
-        documents.push(row.into_document(registered == Registered::Unchanged));
+        needed.push(registered != Registered::Unchanged);
+        documents.push(row.into_document(matches!(registered, Registered::Unchanged | Registered::Renewed(_))));
     }
     // Not before: until here a failure undoes everything. Not later: a commit that fails may still have happened.
-    let needed = uploads.iter_mut().zip(&documents).filter(|(_, document)| !document.unchanged);
+    let needed = uploads.iter_mut().zip(needed).filter(|(_, needed)| *needed);
     needed.for_each(|((_, written), _)| written.keep());
     workspace.commit().await?;
     for (knowledge_base_id, older) in replaced {

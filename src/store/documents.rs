@@ -116,6 +116,9 @@ pub enum Registered {
     NewVersion(Uuid),
     /// The same bytes again: the new original is not needed.
     Unchanged,
+    /// The same bytes again after a failure, which may have been that of the old original: holds it, since nobody needs it
+    /// any more.
+    Renewed(Uuid),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -189,7 +192,8 @@ impl Workspace {
             }
             // Sent again after a failure: whoever does so wants another try.
             Some(same) if same.status == DocumentStatus::Failed => {
-                Ok((self.retry_document(same.id).await?, Registered::Unchanged))
+                self.renew_original(same.id, upload.original).await?;
+                Ok((self.retry_document(same.id).await?, Registered::Renewed(same.original)))
             }
             Some(same) => Ok((same, Registered::Unchanged)),
         }
@@ -234,6 +238,13 @@ impl Workspace {
         .fetch_one(self.connection())
         .await?;
         Ok(row)
+    }
+
+    async fn renew_original(&mut self, id: Uuid, original: Uuid) -> Result<(), StoreError> {
+        sqlx::query!("update documents set original = $2 where id = $1", id, original)
+            .execute(self.connection())
+            .await?;
+        Ok(())
     }
 
     /// The old version stays searchable until the new one is indexed.
