@@ -182,6 +182,8 @@ async fn delete(session: Session<CanWrite>, Id(id): Id) -> Result<StatusCode, Pr
     let mut workspace = session.workspace().await?;
     workspace.delete_knowledge_base(id).await?;
     workspace.commit().await?;
-    session.originals.remove_all(session.workspace_id(), id).await.map_err(Problem::internal)?;
+    if let Err(error) = session.originals.remove_all(session.workspace_id(), id).await {
+        tracing::warn!(%error, "the originals of a deleted knowledge base could not be removed; the sweep will");
+    }
     Ok(StatusCode::NO_CONTENT)
 }

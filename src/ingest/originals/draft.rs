@@ -59,10 +59,12 @@ impl Draft {
         self.size += bytes.len() as u64;
         let missing = HEAD_BYTES.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(bytes.get(..missing).unwrap_or_default());
-        // A writer that failed must not be written to again.
-        let mut writer = self.writer.take().ok_or_else(|| unavailable(&"writing it has failed already"))?;
-        writer.write_all(bytes).await.map_err(|error| unavailable(&error))?;
-        self.writer = Some(writer);
+        let writer = self.writer.as_mut().ok_or_else(|| unavailable(&"writing it has failed already"))?;
+        if let Err(error) = writer.write_all(bytes).await {
+            // A writer that failed must not be written to again.
+            take_back(self.writer.take());
+            return Err(unavailable(&error));
+        }
         Ok(())
     }
 
@@ -109,13 +111,18 @@ impl Originals {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if let (Some(mut writer), Ok(runtime)) = (self.writer.take(), Handle::try_current()) {
-            runtime.spawn(async move {
-                if let Err(error) = writer.abort().await {
-                    tracing::warn!(error = %unavailable(&error), "an upload could not be taken back");
-                }
-            });
-        }
+        take_back(self.writer.take());
+    }
+}
+
+/// Aborts an upload that is not finished, in the background: nobody waits for it.
+fn take_back(writer: Option<BufWriter>) {
+    if let (Some(mut writer), Ok(runtime)) = (writer, Handle::try_current()) {
+        runtime.spawn(async move {
+            if let Err(error) = writer.abort().await {
+                tracing::warn!(error = %unavailable(&error), "an upload could not be taken back");
+            }
+        });
     }
 }
 
