@@ -168,14 +168,6 @@ impl FakeStorage {
         self.state().objects.keys().map(|key| key.strip_prefix("some/prefix/").unwrap().to_owned()).collect()
     }
 
-    pub fn change(&self, key: &str, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut state = self.state();
-        let object = state.objects.get_mut(&format!("some/prefix/{key}")).unwrap();
-        let mut bytes = object.to_vec();
-        change(&mut bytes);
-        *object = bytes.into();
-    }
-
     pub fn unfinished(&self) -> usize {
         self.state().uploads.len()
     }
