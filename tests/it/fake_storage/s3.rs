@@ -107,7 +107,7 @@ pub fn carry_out(state: &mut Stored, operation: Operation, asked: &Asked) -> Ans
         }
         Operation::Create => create(state, asked, &key),
         Operation::Part => part(state, asked, &key),
-        Operation::Complete => complete(state, asked, key),
+        Operation::Complete => complete(state, asked, &key),
         Operation::Abort => {
             state.uploads.remove(&upload_id(state, asked, &key)?);
             Ok(StatusCode::NO_CONTENT.into_response())
@@ -162,8 +162,8 @@ fn part(state: &mut Stored, asked: &Asked, key: &str) -> Answer {
     Ok(([(header::ETAG, etag(&asked.body))], [("x-amz-checksum-sha256", sha256)]).into_response())
 }
 
-fn complete(state: &mut Stored, asked: &Asked, key: String) -> Answer {
-    let id = upload_id(state, asked, &key)?;
+fn complete(state: &mut Stored, asked: &Asked, key: &str) -> Answer {
+    let id = upload_id(state, asked, key)?;
     let parts = &state.uploads[&id];
     let xml = asked.text();
     let listed: Vec<_> = elements(xml, "PartNumber")
@@ -190,7 +190,7 @@ fn complete(state: &mut Stored, asked: &Asked, key: String) -> Answer {
     }
     state.uploads.remove(&id);
     let tag = etag(&whole).replace('"', "&quot;");
-    state.objects.insert(key.clone(), whole.into());
+    state.objects.insert(key.to_owned(), whole.into());
     let xml = format!(
         "<?xml version=\"1.0\"?><CompleteMultipartUploadResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
          <Bucket>bucket</Bucket><Key>{key}</Key><ETag>{tag}</ETag></CompleteMultipartUploadResult>"
