@@ -10,6 +10,7 @@ mod health;
 mod idempotency;
 mod keys;
 mod knowledge_bases;
+mod lookup;
 pub mod problem;
 mod search;
 mod session;
@@ -89,10 +90,14 @@ fn endpoints(app: &App) -> OpenApiRouter<App> {
     let upload_limit = DefaultBodyLimit::max(app.config.max_upload_bytes + idempotency::MULTIPART_OVERHEAD);
     let limit = DefaultBodyLimit::max(MAX_BODY);
     let uploads = documents::creating_router().layer(replay.clone()).layer(upload_limit);
-    let creating = knowledge_bases::creating_router().merge(databases::creating_router()).layer(replay);
+    let creating = knowledge_bases::creating_router()
+        .merge(batches::creating_router())
+        .merge(databases::creating_router())
+        .layer(replay);
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(knowledge_bases::router())
         .merge(documents::router())
+        .merge(lookup::router())
         .merge(batches::router())
         .merge(search::router())
         .merge(databases::router())

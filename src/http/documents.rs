@@ -51,12 +51,20 @@ pub struct Uploaded {
     pub documents: Vec<Document>,
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct CreateParams {
+    /// An open batch of this knowledge base to add the documents to; without it they are a batch of their own.
+    batch_id: Option<Uuid>,
+}
+
 /// Upload documents
 ///
 /// One JSON document, or `multipart/form-data` with one or more `file` parts, an optional `metadata` part (a JSON
 /// object, for all), `title` and `external_id`. `Prefer: wait=N` (60 at most) waits until all are in a terminal state.
 #[utoipa::path(post, path = "/v1/knowledge-bases/{id}/documents", tag = "documents",
-    params(("id" = Uuid, Path), ("Prefer" = Option<String>, Header, description = "wait=N, in seconds")),
+    params(("id" = Uuid, Path), CreateParams, ("Prefer" = Option<String>, Header, description = "wait=N, in seconds")),
     request_body(content((UploadDocument = "application/json"), (upload::UploadFiles = "multipart/form-data"))),
     responses((status = 200, description = "All documents are in a terminal state", body = Uploaded),
         (status = 202, body = Uploaded),
@@ -65,12 +73,12 @@ pub struct Uploaded {
 async fn create(
     session: Session<CanWrite>,
     Id(id): Id,
+    Params(params): Params<CreateParams>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
     let wait = upload::wait(&headers)?;
-    session.workspace().await?.knowledge_base(id).await?;
-    let batch_id = Uuid::now_v7();
+    let batch_id = batch(&session, id, params.batch_id).await?;
     let documents = match super::body::content_type(&headers).as_str() {
         "multipart/form-data" => {
             let form = Multipart::from_request(request, &())
@@ -91,6 +99,17 @@ async fn create(
     let ended = documents.iter().all(|document| document.status.is_terminal());
     let status = if wait.is_some() && ended { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(Uploaded { batch_id, documents })).into_response())
+}
+
+/// The batch that an upload goes into, looked at before its bytes are taken: the one that was asked for, or a new one.
+async fn batch(session: &Session<CanWrite>, knowledge_base_id: Uuid, asked: Option<Uuid>) -> Result<Uuid, Problem> {
+    let mut workspace = session.workspace().await?;
+    workspace.find_knowledge_base(knowledge_base_id).await?;
+    match asked {
+        None => Ok(Uuid::now_v7()),
+        Some(id) if workspace.batch_is_open(id, knowledge_base_id).await? => Ok(id),
+        Some(_) => Err(upload::batch_closed()),
+    }
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -114,7 +133,7 @@ async fn list(
 ) -> Result<Json<Page<Document>>, Problem> {
     let page = PageParams { limit: params.limit, cursor: params.cursor };
     let mut workspace = session.workspace().await?;
-    workspace.knowledge_base(id).await?;
+    workspace.find_knowledge_base(id).await?;
     let rows = workspace.documents(id, params.status, page.after()?, page.rows()?).await?;
     let documents = rows.into_iter().map(|row| row.into_document(false)).collect();
     Ok(page.page(documents, |document: &Document| document.id.to_string()))

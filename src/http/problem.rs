@@ -70,6 +70,7 @@ pub enum Code {
     TooLarge,
     Conflict,
     NameTaken,
+    BatchClosed,
     IdempotencyKeyReused,
     IdempotencyKeyInUse,
     EmbeddingModelChanged,
@@ -98,6 +99,7 @@ impl Code {
             Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Code::Conflict
             | Code::NameTaken
+            | Code::BatchClosed
             | Code::IdempotencyKeyInUse
             | Code::EmbeddingModelChanged
             | Code::DatabaseNotReady => StatusCode::CONFLICT,

@@ -35,8 +35,9 @@ const MAX_FILES: usize = 1_000;
 /// The parts of a form that are not files.
 const MAX_FIELD: usize = 64 * 1024;
 const MAX_WAIT: u64 = 60;
-/// Between looks at documents that somebody waits for.
-const LOOK: Duration = Duration::from_millis(50);
+/// Between looks at documents that somebody waits for: a short one is seen at once, a long one costs little.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const LAST_LOOK: Duration = Duration::from_millis(500);
 
 /// One document as text.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -237,9 +238,13 @@ async fn register(session: &Session<CanWrite>, uploads: Vec<(Upload, Written)>) 
     let mut workspace = session.workspace().await?;
     let mut documents = Vec::with_capacity(uploads.len());
     let mut replaced = Vec::new();
+    let (upload, _) = uploads.first().ok_or_else(|| Problem::internal("an upload vanished"))?;
+    if !workspace.enter_batch(upload.batch_id, upload.knowledge_base_id).await? {
+        return Err(batch_closed());
+    }
     for (upload, written) in &uploads {
-        workspace.open_batch(upload.batch_id, upload.knowledge_base_id).await?;
         let (row, registered) = workspace.register_upload(upload).await?;
+        workspace.add_to_batch(upload.batch_id, &row, registered == Registered::Unchanged).await?;
         if registered != Registered::Unchanged {
             let placed = session.originals.place(written, row.workspace_id, row.knowledge_base_id, upload.original);
             placed.await.map_err(Problem::internal)?;
@@ -259,6 +264,10 @@ async fn register(session: &Session<CanWrite>, uploads: Vec<(Upload, Written)>) 
     Ok(documents)
 }
 
+pub fn batch_closed() -> Problem {
+    Problem::new(Code::BatchClosed, "This batch is closed: no more files can be added to it.")
+}
+
 /// Looks until every document has ended or `wait` is over.
 pub async fn wait_for_end(
     session: &Session<CanWrite>,
@@ -267,8 +276,10 @@ pub async fn wait_for_end(
 ) -> Result<Vec<Document>, Problem> {
     let end = tokio::time::Instant::now() + wait;
     let ids: Vec<Uuid> = documents.iter().map(|document| document.id).collect();
+    let mut look = FIRST_LOOK;
     while !documents.iter().all(|document| document.status.is_terminal()) && tokio::time::Instant::now() < end {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(look).await;
+        look = (look * 3 / 2).min(LAST_LOOK);
         let rows = session.workspace().await?.documents_by_id(&ids).await?;
         for document in &mut documents {
             if let Some(row) = rows.iter().find(|row| row.id == document.id) {

@@ -178,10 +178,7 @@ impl Workspace {
     pub async fn register_upload(&mut self, upload: &Upload) -> Result<(DocumentRow, Registered), StoreError> {
         // Two uploads of the same thing at once must see each other; the lock ends with the transaction. One lock for the
         // knowledge base, so that two requests with many files cannot wait for each other.
-        let knowledge_base = upload.knowledge_base_id.to_string();
-        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", knowledge_base)
-            .fetch_one(self.connection())
-            .await?;
+        self.lock_uploads(upload.knowledge_base_id).await?;
         match self.find_same(upload).await? {
             None => Ok((self.insert_document(upload).await?, Registered::New)),
             Some(same) if same.sha256 != upload.sha256 => {
@@ -189,10 +186,18 @@ impl Workspace {
             }
             // Sent again after a failure: whoever does so wants another try.
             Some(same) if same.status == DocumentStatus::Failed => {
-                Ok((self.retry_document(same.id).await?, Registered::Unchanged))
+                Ok((self.retry_in_batch(same.id, upload.batch_id).await?, Registered::Unchanged))
             }
             Some(same) => Ok((same, Registered::Unchanged)),
         }
+    }
+
+    pub(super) async fn lock_uploads(&mut self, knowledge_base_id: Uuid) -> Result<(), StoreError> {
+        let knowledge_base = knowledge_base_id.to_string();
+        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", knowledge_base)
+            .fetch_one(self.connection())
+            .await?;
+        Ok(())
     }
 
     async fn find_same(&mut self, upload: &Upload) -> Result<Option<DocumentRow>, StoreError> {

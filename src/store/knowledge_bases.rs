@@ -89,6 +89,11 @@ impl Workspace {
         self.select_knowledge_bases(Some(&[id]), None, 1, true).await?.pop().ok_or(StoreError::NotFound)
     }
 
+    /// As [`Workspace::knowledge_base`], without counting its documents.
+    pub async fn find_knowledge_base(&mut self, id: Uuid) -> Result<KnowledgeBase, StoreError> {
+        self.select_knowledge_bases(Some(&[id]), None, 1, false).await?.pop().ok_or(StoreError::NotFound)
+    }
+
     /// For searching and ingesting: those with these ids, or all, without counting their documents.
     pub async fn searched_knowledge_bases(
         &mut self,
