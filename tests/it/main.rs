@@ -4,6 +4,7 @@
 
 mod api;
 mod architecture;
+mod batches;
 mod cli;
 mod databases;
 mod documents;
