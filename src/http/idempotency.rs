@@ -72,7 +72,8 @@ fn fingerprint(key_id: Uuid, parts: &Parts, body: &[u8]) -> Vec<u8> {
     hash.update(key_id.as_bytes());
     let content_type = content_type(&parts.headers);
     let lines = without_boundary(parts, body);
-    for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), content_type.as_bytes(), &lines] {
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    for part in [parts.method.as_str().as_bytes(), target.as_bytes(), content_type.as_bytes(), &lines] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
