@@ -43,7 +43,7 @@ pub struct Arguments {
     /// Metadata of every file that is sent; may be given again
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
     metadata: Vec<(String, String)>,
-    /// Opens encrypted files
+    /// Opens encrypted files; better given as the variable, which other users cannot see
     #[arg(long, env = "ALMANAC_FILE_PASSWORD", hide_env_values = true)]
     password: Option<SecretString>,
     /// Uploads at a time
@@ -60,15 +60,16 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   almanac ingest ~/handbook -k handbook
-  almanac ingest ~/handbook -k handbook          again: sends only what is new, changed or failed before
   almanac ingest src -k code --include '*.rs' --include '*.md' --exclude target --gitignore
-  almanac ingest report.pdf -k reports --metadata year=2026 --password secret
+  almanac ingest report.pdf -k reports --metadata year=2026
   pandoc notes.org -t markdown | almanac ingest - -k notes
   almanac ingest ~/inbox -k inbox --watch
 
-Folders are read without hidden files and without what their .almanacignore files name (as .gitignore does); links are
-not followed. The exit code is 1 if any file failed; the failures are listed at the end, and stop nothing else. After
-Ctrl-C (exit code 130), run the same command again to go on.";
+Run it again at any time: only what is new, changed or failed before is sent. After Ctrl-C (exit code 130), that is how to \
+go on.
+
+Folders are read without hidden files and without what their .almanacignore files name (as .gitignore does); links are \
+not followed. Failures are listed at the end and stop nothing else; if there are any, the exit code is 1.";
 
 /// Exit code of a program that SIGINT ended, by convention.
 const INTERRUPTED: u8 = 130;

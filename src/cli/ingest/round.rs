@@ -96,6 +96,7 @@ impl<'a> Round<'a> {
             sent = self.send_missing() => sent?,
             never = self.follow() => match never {},
         }
+        self.progress.sending(String::new());
         if let Some(batch) = self.batch.get() {
             self.close(batch).await?;
             if !self.arguments.no_wait {
