@@ -20,7 +20,7 @@ pub use cite::Citation;
 use retrieve::Question;
 
 use crate::{
-    models::{Embedder, LanguageModel, ModelError},
+    models::{Embedders, LanguageModel, ModelError},
     store::{
         Store, StoreError,
         search::{Filter, FilterError, FoundChunk, RankedChunk},
@@ -133,26 +133,29 @@ pub enum SearchError {
     UnknownKnowledgeBase(Uuid),
     #[error("the filter is malformed")]
     Filter(Vec<FilterError>),
-    #[error("the knowledge base {name} was made with the embedding model {made_with}")]
-    OtherModel { name: String, made_with: String },
+    #[error(
+        "the knowledge base {name} was made with the embedding model {made_with}, and this search with {searched_with}"
+    )]
+    OtherModel { name: String, made_with: String, searched_with: String },
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Ranks the chunks of a workspace for a question. The model is asked before a connection to the store is taken.
+/// Ranks the chunks of a workspace for a question. No connection to the store is held while the model is asked.
 pub async fn search(
     store: &Store,
     workspace_id: Uuid,
-    embedder: &dyn Embedder,
+    embedders: &Embedders,
     request: &SearchRequest,
 ) -> Result<SearchResponse, SearchError> {
     let began = Instant::now();
     let mut degraded = Vec::new();
-    let vector = retrieve::embed(embedder, request, &mut degraded).await?;
-    let mut workspace = store.workspace(workspace_id).await?;
-    let scope = retrieve::scope(&mut workspace, embedder, request, &mut degraded).await?;
+    let scope = retrieve::scope(store.workspace(workspace_id).await?, embedders, request, &mut degraded).await?;
+    let vector = retrieve::embed(&scope, request, &mut degraded).await?;
+    // One moment for ranking and reading: a document that is replaced meanwhile is there in its old version or its new one.
+    let mut workspace = store.snapshot(workspace_id).await?;
     let question = Question::understand(&mut workspace, vector, request, &scope).await?;
     let candidates = retrieve::rank(&mut workspace, &scope, &question).await?;
     let mut fused = fuse::fuse(candidates, question.weight(&scope));
@@ -169,7 +172,7 @@ pub async fn search(
 #[derive(Clone)]
 pub struct Tools {
     pub store: Store,
-    pub embedder: Arc<dyn Embedder>,
+    pub embedders: Embedders,
     pub language_model: Option<Arc<dyn LanguageModel>>,
 }
 
@@ -190,7 +193,8 @@ pub async fn answer(
     let began = Instant::now();
     let (passages, mut degraded) = passages(tools, workspace_id, request).await?;
     watch(Progress::Retrieved(passages.clone()));
-    let extract = extractive::best_sentences(&*tools.embedder, &request.question, &passages, &mut degraded).await;
+    let extract =
+        extractive::best_sentences(&**tools.embedders.default(), &request.question, &passages, &mut degraded).await;
     if !extract.is_relevant() {
         return Ok(Answer::nothing(began, degraded));
     }
@@ -232,7 +236,7 @@ async fn passages(
         min_score: None,
         explain: true,
     };
-    let found = search(&tools.store, workspace_id, &*tools.embedder, &search_request).await?;
+    let found = search(&tools.store, workspace_id, &tools.embedders, &search_request).await?;
     Ok((found.results, found.degraded))
 }
 

@@ -2,6 +2,7 @@
 
 pub mod databases;
 pub mod limits;
+pub mod uploads;
 
 use std::{
     fs, io,
@@ -9,15 +10,18 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use databases::Databases;
 use limits::Limits;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Connection, Executor, postgres::PgConnectOptions};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use uploads::Uploads;
 
 use crate::{
     answer,
@@ -26,13 +30,15 @@ use crate::{
         self,
         extract::{
             ExtractOptions, PdfEngine,
+            ocr::{self, Ocr},
             worker::{self, Worker},
         },
         originals::Originals,
-        queue::{self, Bell},
+        queue::{self, Bell, Pace},
+        reindex,
     },
-    models::{Embedder, LanguageModel, local::LocalEmbedder, openai},
-    postgres::{EmbeddedPostgres, Install, SUPERUSER},
+    models::{Embedder, Embedders, LanguageModel, local::LocalEmbedder, openai},
+    postgres::{self, EmbeddedPostgres, Install, SUPERUSER},
     store::{Sealer, Store, keys::generate_key},
     telemetry,
     text_to_sql::engine::{Access, HostRule, OwnPostgres},
@@ -45,18 +51,24 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     pub config: Config,
     pub store: Store,
-    pub embedder: Arc<dyn Embedder>,
+    pub embedders: Embedders,
     pub language_model: Option<Arc<dyn LanguageModel>>,
     pub originals: Originals,
     pub extractor: Worker,
+    pub ocr: Option<Ocr>,
     pub sealer: Sealer,
     pub databases: Databases,
     pub limits: Limits,
+    pub uploads: Uploads,
     pub metrics: PrometheusHandle,
     /// Rings when an upload has put something into the queue.
     pub bell: Bell,
+    /// Rings when a knowledge base is to be re-indexed.
+    pub reindex_bell: Bell,
     /// Set when the process is asked to end.
     pub stop: CancellationToken,
+    /// Set when what is in hand must be given back.
+    pub cut: CancellationToken,
     postgres: tokio::sync::Mutex<Option<EmbeddedPostgres>>,
 }
 
@@ -64,64 +76,116 @@ pub struct Parts {
 pub struct FirstKey(pub SecretString);
 
 /// How long connections may take to close on shutdown.
-const CLOSING: std::time::Duration = std::time::Duration::from_secs(5);
+const CLOSING: Duration = Duration::from_secs(5);
+/// After a start there is more urgent work.
+const FIRST_SWEEP: Duration = Duration::from_secs(10 * 60);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Name of the embedded server's one database.
 const DATABASE: &str = "almanac";
 const SERVER_ROLE: &str = "almanac_server";
 
 impl App {
-    /// Builds everything, in the order in which things need each other. `worker` is the executable that extracts
+    /// Builds everything, in the order in which things need each other. `extractor` is the executable that extracts
     /// documents: this one, except in tests.
-    pub async fn build(config: Config, worker: PathBuf) -> anyhow::Result<(App, Option<FirstKey>)> {
-        let metrics = telemetry::metrics();
+    pub async fn build(config: Config, extractor: PathBuf) -> anyhow::Result<(App, Option<FirstKey>)> {
         prepare_data_dir(&config.data_dir)?;
         let (store, postgres) = open_store(&config).await?;
         let first_key = bootstrap(&config, &store).await?;
-        let sealer = Sealer::new(&secret_key(&config)?)?;
-        let embedder = embedder(&config)?;
-        let language_model = language_model(&config)?;
-        let databases = Databases::new(access(&config, postgres.as_ref())?);
-        let parts = Parts {
-            store,
-            embedder,
-            language_model,
-            originals: Originals::open(&config.data_dir).context("the folder for originals")?,
-            extractor: Worker::new(worker, worker::Limits::default()),
-            sealer,
-            databases,
-            limits: Limits::new(config.requests_per_minute),
-            metrics,
-            bell: Bell::default(),
-            stop: CancellationToken::new(),
-            postgres: tokio::sync::Mutex::new(postgres),
-            config,
-        };
-        let app = App(Arc::new(parts));
+        let app = App::assemble(config, extractor, store, postgres).await?;
         for (database, workspace) in app.store.unfinished_syncs().await? {
             app.databases.sync_later(&app, workspace, database);
         }
         Ok((app, first_key))
     }
 
+    /// What a worker beside a server needs: the server's PostgreSQL, its secret key, and the same originals.
+    pub async fn build_worker(config: Config, extractor: PathBuf) -> anyhow::Result<App> {
+        // A key of its own would open none of the server's secrets.
+        let has_secret = config.secret_key.is_some() || config.data_dir.join(SECRET_KEY_FILE).exists();
+        ensure!(
+            has_secret,
+            "a worker needs the server's ALMANAC_SECRET_KEY, or its data folder with {SECRET_KEY_FILE}"
+        );
+        let store = join_store(&config).await?;
+        App::assemble(config, extractor, store, None).await
+    }
+
+    async fn assemble(
+        config: Config,
+        extractor: PathBuf,
+        store: Store,
+        postgres: Option<EmbeddedPostgres>,
+    ) -> anyhow::Result<App> {
+        let parts = Parts {
+            embedders: embedders(&config, &store).await?,
+            store,
+            language_model: language_model(&config)?,
+            originals: originals(&config)?,
+            ocr: config.ocr_command.clone().map(|command| Ocr::new(extractor.clone(), command, ocr::Limits::default())),
+            extractor: Worker::new(extractor, worker::Limits::default()),
+            sealer: Sealer::new(&secret_key(&config)?)?,
+            databases: Databases::new(access(&config, postgres.as_ref())?),
+            limits: Limits::new(config.requests_per_minute),
+            uploads: Uploads::default(),
+            metrics: telemetry::metrics(),
+            bell: Bell::default(),
+            reindex_bell: Bell::default(),
+            stop: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            postgres: tokio::sync::Mutex::new(postgres),
+            config,
+        };
+        Ok(App(Arc::new(parts)))
+    }
+
     /// What answers are written with.
     pub fn answering(&self) -> answer::Tools {
         answer::Tools {
             store: self.store.clone(),
-            embedder: Arc::clone(&self.embedder),
+            embedders: self.embedders.clone(),
             language_model: self.language_model.clone(),
         }
     }
 
-    /// Works off the queue until [`Parts::stop`].
+    /// Works off the queue, and re-indexes knowledge bases, until [`Parts::stop`].
     pub async fn ingest(&self) {
         let tools = ingest::Tools {
             store: self.store.clone(),
-            embedder: Arc::clone(&self.embedder),
+            embedders: self.embedders.clone(),
             originals: self.originals.clone(),
             extractor: self.extractor.clone(),
+            ocr: self.ocr.clone(),
             options: ExtractOptions { pdf_engine: pdf_engine(self.config.pdf_engine), password: None },
+            sealer: self.sealer.clone(),
+            large_text: Arc::new(Semaphore::new(1)),
         };
-        queue::work(tools, self.config.ingest_workers, Arc::clone(&self.bell), self.stop.clone()).await;
+        let pace = Pace {
+            workers: self.config.ingest_workers,
+            lease: self.config.lease,
+            bell: Arc::clone(&self.bell),
+            stop: self.stop.clone(),
+            cut: self.cut.clone(),
+        };
+        if pace.workers == 0 {
+            return;
+        }
+        let reindexing = reindex::work(tools.clone(), pace.clone(), Arc::clone(&self.reindex_bell));
+        tokio::join!(queue::work(tools, pace), reindexing);
+    }
+
+    /// Once a day until [`Parts::stop`], removes stored files that no document names.
+    pub async fn sweep_originals(&self) {
+        if let Err(error) = self.originals.probe().await {
+            tracing::warn!(%error, "uploads will fail until the storage for files answers");
+        }
+        let mut wait = FIRST_SWEEP;
+        while self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+            match self.originals.sweep(&self.store, SystemTime::now()).await {
+                Ok(removed) => tracing::info!(removed, "swept the storage for files"),
+                Err(error) => tracing::warn!(%error, "the storage for files could not be swept"),
+            }
+            wait = SWEEP_INTERVAL;
+        }
     }
 
     /// Closes connections, then stops the embedded PostgreSQL.
@@ -177,6 +241,19 @@ async fn open_store(config: &Config) -> anyhow::Result<(Store, Option<EmbeddedPo
     let (owner, server) = (postgres.url(SUPERUSER, DATABASE).into(), postgres.url(SERVER_ROLE, DATABASE).into());
     let store = Store::open(&owner, Some(&server)).await.context("the embedded PostgreSQL")?;
     Ok((store, Some(postgres)))
+}
+
+/// The configured PostgreSQL, else the embedded one of a server that runs on the same data folder.
+async fn join_store(config: &Config) -> anyhow::Result<Store> {
+    if let Some(url) = &config.database_url {
+        return Store::join(url, None).await.context("the PostgreSQL in ALMANAC_DATABASE_URL");
+    }
+    let root = config.data_dir.join("postgres");
+    let url = |user| postgres::url_of_running(&root, user, DATABASE).map(SecretString::from);
+    let (Some(owner), Some(server)) = (url(SUPERUSER), url(SERVER_ROLE)) else {
+        bail!("no server runs on {}: start it first, or set ALMANAC_DATABASE_URL", config.data_dir.display());
+    };
+    Store::join(&owner, Some(&server)).await.context("the embedded PostgreSQL of the running server")
 }
 
 async fn create_database(postgres: &EmbeddedPostgres) -> sqlx::Result<()> {
@@ -250,15 +327,50 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     write().with_context(|| format!("{} cannot be written", path.display()))
 }
 
-fn embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
-    if let Some(remote) = &config.embedding {
-        let dimensions = remote.dimensions;
-        return Ok(Arc::new(openai::OpenAiEmbedder::new(&model_server(&remote.endpoint), dimensions)?));
+fn originals(config: &Config) -> anyhow::Result<Originals> {
+    Originals::open(&config.data_dir, config.storage_url.as_ref(), &config.storage_options)
+        .context("the storage for files (ALMANAC_STORAGE_URL)")
+}
+
+/// The configured model, and those that knowledge bases were made with before it was configured, where they are found.
+async fn embedders(config: &Config, store: &Store) -> anyhow::Result<Embedders> {
+    let default: Arc<dyn Embedder> = match &config.embedding {
+        Some(remote) => {
+            let server = model_server(&remote.endpoint);
+            Arc::new(openai::OpenAiEmbedder::new(&server, remote.dimensions)?)
+        }
+        None => Arc::new(local_embedder(&embedding_dir(config)?, config.embedding_threads)?),
+    };
+    let mut others: Vec<Arc<dyn Embedder>> = Vec::new();
+    for dir in &config.embedding_dirs {
+        others.push(Arc::new(local_embedder(dir, config.embedding_threads)?));
     }
-    let dir = embedding_dir(config)?;
-    let embedder = LocalEmbedder::load(&dir, config.embedding_threads)
-        .with_context(|| format!("the embedding model in {}", dir.display()))?;
-    Ok(Arc::new(embedder))
+    let embedders = Embedders::new(default, others);
+    let in_use = store.embedding_models_in_use().await?;
+    let missing: Vec<&String> = in_use.iter().filter(|name| embedders.get(name).is_none()).collect();
+    match (missing.first(), &config.embedding) {
+        (Some(name), Some(_)) => Ok(with_local(embedders, config, name)),
+        (Some(name), None) => {
+            tracing::warn!(model = name, "a knowledge base was made with an embedding model that is not configured");
+            Ok(embedders)
+        }
+        (None, _) => Ok(embedders),
+    }
+}
+
+/// Knowledge bases from before a remote model was configured are searched with the local one.
+fn with_local(embedders: Embedders, config: &Config, missing: &str) -> Embedders {
+    match embedding_dir(config).and_then(|dir| local_embedder(&dir, config.embedding_threads)) {
+        Ok(local) => embedders.with(Arc::new(local)),
+        Err(error) => {
+            tracing::warn!(model = missing, %error, "a knowledge base's embedding model cannot be loaded");
+            embedders
+        }
+    }
+}
+
+fn local_embedder(dir: &Path, threads: usize) -> anyhow::Result<LocalEmbedder> {
+    LocalEmbedder::load(dir, threads).with_context(|| format!("the embedding model in {}", dir.display()))
 }
 
 /// The local model's folder: the configured one, else beside the executable, else in the cache of a checkout.

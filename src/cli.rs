@@ -11,6 +11,7 @@ mod search;
 mod serve;
 mod sql;
 mod table;
+mod worker;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -18,7 +19,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Config, Given},
-    ingest::extract::worker,
+    ingest::extract::{
+        self,
+        limits::{self, Confinement},
+    },
 };
 
 /// Ask your documents and your databases.
@@ -36,6 +40,8 @@ pub struct Command {
 enum Verb {
     /// Start the server, with an embedded PostgreSQL unless ALMANAC_DATABASE_URL names one
     Serve(SettingArgs),
+    /// Ingest documents beside a running server, on this machine or another, against the same PostgreSQL
+    Worker(worker::Arguments),
     /// Upload files and folders into a knowledge base and wait until they are searchable
     Ingest(ingest::Arguments),
     /// Search documents
@@ -57,6 +63,15 @@ enum Verb {
     /// Read one document from standard input, in a process of its own
     #[command(hide = true)]
     ExtractWorker,
+    /// Run a program under limits
+    #[command(hide = true)]
+    Confined {
+        #[command(flatten)]
+        limits: Confinement,
+        program: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// Settings that may be given as flags. All are listed by `almanac config`; flags win over ALMANAC_… variables, those
@@ -74,18 +89,18 @@ struct SettingArgs {
     settings: Vec<(String, String)>,
 }
 
-impl Command {
-    pub fn run(self) -> ExitCode {
-        // The worker answers through its exit code and its output alone: nothing may come before it.
-        if let Verb::ExtractWorker = self.verb {
-            return worker::main();
-        }
-        match self.verb.run() {
-            Ok(code) => code,
-            Err(error) => {
-                eprintln!("almanac: {error:#}");
-                ExitCode::FAILURE
-            }
+/// Runs what the arguments ask for.
+pub fn run() -> ExitCode {
+    // The worker is started for every document, and answers through its exit code and its output alone. Building the
+    // description of all commands would take as long as reading a small file.
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == "extract-worker") {
+        return extract::worker::main();
+    }
+    match Command::parse().verb.run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("almanac: {error:#}");
+            ExitCode::FAILURE
         }
     }
 }
@@ -94,6 +109,7 @@ impl Verb {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Verb::Serve(settings) => serve::run(settings.load()?),
+            Verb::Worker(arguments) => worker::run(arguments),
             Verb::Ingest(arguments) => client::block_on(ingest::run(arguments)),
             Verb::Search(arguments) => client::block_on(search::run(arguments)),
             Verb::Ask(arguments) => client::block_on(ask::run(arguments)),
@@ -107,7 +123,8 @@ impl Verb {
                 postgres::run(config.postgres_dir.as_deref(), &config.data_dir)?;
                 Ok(ExitCode::SUCCESS)
             }
-            Verb::ExtractWorker => Ok(worker::main()),
+            Verb::ExtractWorker => Ok(extract::worker::main()),
+            Verb::Confined { limits, program, arguments } => Ok(limits::exec(&limits, &program, &arguments)),
         }
     }
 }

@@ -9,8 +9,10 @@ use std::{
     net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
+use object_store::ObjectStoreScheme;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Settings by name, as the file, the environment (`ALMANAC_` and the name in capitals) and flags give them.
@@ -35,6 +37,11 @@ const fn secret(name: &'static str, default: &'static str, purpose: &'static str
 pub const SETTINGS: &[Setting] = &[
     setting("bind", "127.0.0.1:8080", "address and port to listen on"),
     setting("data_dir", "almanac-data", "folder for everything Almanac keeps"),
+    setting(
+        "storage_url",
+        "originals/ in data_dir",
+        "where uploaded files are kept: file:///folder, s3://bucket/prefix, az://container/prefix",
+    ),
     secret("database_url", "", "PostgreSQL 15 to 18 with pgvector 0.8 or later; unset: the embedded one in data_dir"),
     setting(
         "postgres_dir",
@@ -42,6 +49,11 @@ pub const SETTINGS: &[Setting] = &[
         "the embedded PostgreSQL's programs; unset: looked for beside the executable and in .cache",
     ),
     setting("embedding_dir", "", "folder of the local embedding model; unset: looked for like postgres_dir"),
+    setting(
+        "embedding_dirs",
+        "",
+        "folders of further local embedding models that knowledge bases may name, separated by ':'",
+    ),
     secret("admin_key", "", "first key of a new installation, 24 characters or more; unset: made and shown once"),
     secret("secret_key", "", "64 hex digits that encrypt stored credentials; unset: made in data_dir"),
     setting("sqlite_dirs", "databases/ in data_dir", "folders that SQLite files may be opened from, separated by ':'"),
@@ -62,7 +74,14 @@ pub const SETTINGS: &[Setting] = &[
     setting("embedding_model", "", "name of the embedding model"),
     setting("embedding_dimensions", "", "length of its vectors"),
     setting("pdf_engine", "pdfboss", "pdfboss or pdf-extract"),
-    setting("ingest_workers", "2", "documents ingested at the same time, 1 to 64"),
+    setting(
+        "ocr_command",
+        "",
+        "program and arguments that read a PDF on standard input and write its pages' text; unset: pictures are not read",
+    ),
+    setting("ingest_workers", "4", "documents ingested at the same time, 0 to 64; 0: only `almanac worker` ingests"),
+    setting("lease_seconds", "30", "silence after which a worker's document is given to another, 1 to 3600"),
+    setting("max_queued", "50000", "documents of one workspace that may wait; ten times as many of all"),
     setting("embedding_threads", "cores", "threads of the local embedding model, 1 to 256"),
     setting("max_upload_mb", "50", "largest upload in MiB, 1 to 2048"),
     setting("min_confidence", "0.7", "below it, a question is not run but answered with choices, 0 to 1"),
@@ -77,9 +96,13 @@ pub const SETTINGS: &[Setting] = &[
 pub struct Config {
     pub bind: SocketAddr,
     pub data_dir: PathBuf,
+    pub storage_url: Option<url::Url>,
+    /// `AWS_…` and `AZURE_…`, from the environment: addresses and credentials of the storage.
+    pub storage_options: Vec<(String, SecretString)>,
     pub database_url: Option<SecretString>,
     pub postgres_dir: Option<PathBuf>,
     pub embedding_dir: Option<PathBuf>,
+    pub embedding_dirs: Vec<PathBuf>,
     pub admin_key: Option<SecretString>,
     pub secret_key: Option<SecretString>,
     pub sqlite_dirs: Vec<PathBuf>,
@@ -88,7 +111,11 @@ pub struct Config {
     pub llm: Option<RemoteModel>,
     pub embedding: Option<RemoteEmbedding>,
     pub pdf_engine: PdfEngine,
+    /// A program and its arguments.
+    pub ocr_command: Option<Vec<String>>,
     pub ingest_workers: usize,
+    pub lease: Duration,
+    pub max_queued: i64,
     pub embedding_threads: usize,
     pub max_upload_bytes: usize,
     pub min_confidence: f32,
@@ -147,7 +174,8 @@ impl Config {
         };
         given.extend(from_environment(std::env::vars()));
         given.extend(flags);
-        Config::check(&given)
+        let config = Config::check(&given)?;
+        Ok(Config { storage_options: storage_options(std::env::vars()), ..config })
     }
 
     /// Checks the settings as a whole.
@@ -176,6 +204,12 @@ fn from_environment(variables: impl Iterator<Item = (String, String)>) -> Given 
             (SETTINGS.iter().any(|setting| setting.name == name) && !value.is_empty()).then_some((name, value))
         })
         .collect()
+}
+
+/// What the clouds' own tools read as well: their settings are passed on, and never shown.
+fn storage_options(variables: impl Iterator<Item = (String, String)>) -> Vec<(String, SecretString)> {
+    let passed_on = |name: &str| name.starts_with("AWS_") || name.starts_with("AZURE_") || name == "IDENTITY_ENDPOINT";
+    variables.filter(|(name, _)| passed_on(name)).map(|(name, value)| (name, SecretString::from(value))).collect()
 }
 
 fn read_file(path: &Path) -> Result<Given, ConfigError> {
@@ -207,9 +241,12 @@ impl Reader<'_> {
         let data_dir = PathBuf::from(self.text("data_dir").unwrap_or_else(|| "almanac-data".to_owned()));
         Config {
             bind: self.bind(),
+            storage_url: self.storage_url(),
+            storage_options: Vec::new(),
             database_url: self.secret("database_url"),
             postgres_dir: self.text("postgres_dir").map(PathBuf::from),
             embedding_dir: self.text("embedding_dir").map(PathBuf::from),
+            embedding_dirs: self.list("embedding_dirs", ':').into_iter().map(PathBuf::from).collect(),
             admin_key: self.admin_key(),
             secret_key: self.secret_key(),
             sqlite_dirs: self.sqlite_dirs(&data_dir),
@@ -218,7 +255,10 @@ impl Reader<'_> {
             embedding: self.remote_embedding(),
             pdf_engine: self
                 .choice("pdf_engine", &[("pdfboss", PdfEngine::Pdfboss), ("pdf-extract", PdfEngine::PdfExtract)]),
-            ingest_workers: self.number("ingest_workers", 2, 1, 64),
+            ocr_command: self.command("ocr_command"),
+            ingest_workers: self.number("ingest_workers", 4, 0, 64),
+            lease: Duration::from_secs(self.number("lease_seconds", 30, 1, 3600)),
+            max_queued: self.number("max_queued", 50_000, 1, 100_000_000),
             embedding_threads: self.number("embedding_threads", cores(), 1, 256),
             max_upload_bytes: self.number("max_upload_mb", 50, 1, 2048) << 20,
             min_confidence: self.number("min_confidence", 0.7, 0.0, 1.0),
@@ -261,6 +301,15 @@ impl Reader<'_> {
         self.text(name).map(parts).unwrap_or_default().into_iter().filter(|part| !part.is_empty()).collect()
     }
 
+    /// Words as a shell reads them; none runs.
+    fn command(&mut self, name: &str) -> Option<Vec<String>> {
+        let words = shlex::split(&self.text(name)?).filter(|words| !words.is_empty());
+        if words.is_none() {
+            self.problem(name, "is not a program with its arguments: a quote is open, or nothing is in it");
+        }
+        words
+    }
+
     fn number<T: FromStr + PartialOrd + Display + Copy>(&mut self, name: &str, default: T, least: T, most: T) -> T {
         let Some(value) = self.text(name) else { return default };
         match value.parse::<T>() {
@@ -291,6 +340,22 @@ impl Reader<'_> {
                 SocketAddr::from(([127, 0, 0, 1], 8080))
             }
         }
+    }
+
+    fn storage_url(&mut self) -> Option<url::Url> {
+        let text = self.text("storage_url")?;
+        let Ok(url) = text.parse::<url::Url>() else {
+            self.problem("storage_url", "is not a URL, like s3://bucket/prefix");
+            return None;
+        };
+        match ObjectStoreScheme::parse(&url) {
+            Ok((ObjectStoreScheme::Local | ObjectStoreScheme::AmazonS3 | ObjectStoreScheme::MicrosoftAzure, _)) => {}
+            _ => self.problem("storage_url", "names no folder (file), S3 bucket (s3) or Azure container (az)"),
+        }
+        if url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            self.problem("storage_url", "credentials go into AWS_… or AZURE_… variables, not into the URL");
+        }
+        Some(url)
     }
 
     fn admin_key(&mut self) -> Option<SecretString> {
@@ -367,11 +432,48 @@ mod tests {
             ("secret_key", "xyz"),
             ("ingest_workers", "0"),
             ("pdf_engine", "other"),
+            ("ocr_command", "ocr --language 'eng"),
             ("llm_url", "ftp://host/v1"),
             ("colour", "red"),
         ]))
         .unwrap_err();
-        assert_eq!(problems.0.len(), 7, "{problems}");
+        assert_eq!(problems.0.len(), 8, "{problems}");
+    }
+
+    #[test]
+    fn commands_are_split_as_a_shell_does() {
+        let config =
+            Config::check(&given(&[("ocr_command", r#"/opt/my\ ocr --as "two words" -l 'eng+deu'"#)])).unwrap();
+        assert_eq!(config.ocr_command.unwrap(), ["/opt/my ocr", "--as", "two words", "-l", "eng+deu"]);
+    }
+
+    #[test]
+    fn a_storage_is_a_folder_a_bucket_or_a_container_and_its_url_holds_no_secret() {
+        let check = |url: &str| Config::check(&given(&[("storage_url", url)]));
+        for url in [
+            "file:///srv/originals",
+            "s3://bucket/prefix",
+            "az://container/prefix",
+            "https://account.blob.core.windows.net/container/prefix",
+            "https://s3.eu-central-1.amazonaws.com/bucket",
+        ] {
+            assert_eq!(check(url).unwrap().storage_url.unwrap().as_str(), url);
+        }
+        for url in ["bucket", "gs://bucket", "https://example.com/x", "memory:///", "file://host/x"] {
+            assert!(check(url).unwrap_err().to_string().starts_with("storage_url: "), "{url}");
+        }
+        for url in ["s3://key:hush-hush@bucket", "az://container?sig=hush-hush", "s3://bucket#hush-hush"] {
+            let refused = check(url).unwrap_err().to_string();
+            assert!(refused.contains("AZURE_") && !refused.contains("hush"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_the_storage_needs_is_passed_on_and_not_shown() {
+        let variables = [("AWS_SECRET_ACCESS_KEY", "hush"), ("AZURE_STORAGE_ACCOUNT_KEY", "hush"), ("HOME", "/")];
+        let options = storage_options(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        assert_eq!(options.len(), 2);
+        assert!(!format!("{options:?}").contains("hush"));
     }
 
     #[test]

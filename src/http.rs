@@ -2,6 +2,7 @@
 //!
 //! [`router`] is its table of contents. Every error leaves as a problem document ([`problem`]).
 
+mod admission;
 mod batches;
 mod body;
 mod databases;
@@ -10,6 +11,7 @@ mod health;
 mod idempotency;
 mod keys;
 mod knowledge_bases;
+mod lookup;
 pub mod problem;
 mod search;
 mod session;
@@ -42,6 +44,10 @@ use crate::app::App;
 const MAX_BODY: usize = 1 << 20;
 /// Nothing that a request waits for takes longer: `Prefer: wait` 60 s, a language model 60 s, a statement 30 s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(150);
+/// Uploads may come over slow lines; a client that falls silent is cut off much sooner (`upload`).
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// Files of one form together, in files of the largest size: they are streamed, so this bounds the time and the disk only.
+const LARGEST_FILES: usize = 20;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -84,15 +90,26 @@ pub fn router(app: &App) -> Router {
         .with_state(app.clone())
 }
 
+/// What a worker shows of itself.
+pub fn operations(app: &App) -> Router {
+    let (router, _) = OpenApiRouter::<App>::new().merge(health::router()).split_for_parts();
+    router.layer(middleware::from_fn(envelope)).with_state(app.clone())
+}
+
 fn endpoints(app: &App) -> OpenApiRouter<App> {
     let replay = middleware::from_fn_with_state(app.clone(), idempotency::replay);
-    let upload_limit = DefaultBodyLimit::max(app.config.max_upload_bytes + idempotency::MULTIPART_OVERHEAD);
+    let upload_limit =
+        DefaultBodyLimit::max(LARGEST_FILES * app.config.max_upload_bytes + idempotency::MULTIPART_OVERHEAD);
     let limit = DefaultBodyLimit::max(MAX_BODY);
     let uploads = documents::creating_router().layer(replay.clone()).layer(upload_limit);
-    let creating = knowledge_bases::creating_router().merge(databases::creating_router()).layer(replay);
+    let creating = knowledge_bases::creating_router()
+        .merge(batches::creating_router())
+        .merge(databases::creating_router())
+        .layer(replay);
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(knowledge_bases::router())
         .merge(documents::router())
+        .merge(lookup::router())
         .merge(batches::router())
         .merge(search::router())
         .merge(databases::router())
@@ -108,10 +125,11 @@ async fn envelope(request: Request, next: Next) -> Response {
     let id = Uuid::now_v7().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!("request", id, %method, path);
+    let deadline = if is_upload(&method, request.uri().path()) { UPLOAD_TIMEOUT } else { REQUEST_TIMEOUT };
     let began = std::time::Instant::now();
     let answered = async {
-        tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
-            Problem::new(Code::Timeout, format!("The request took longer than {} s.", REQUEST_TIMEOUT.as_secs()))
+        tokio::time::timeout(deadline, next.run(request)).await.unwrap_or_else(|_| {
+            Problem::new(Code::Timeout, format!("The request took longer than {} s.", deadline.as_secs()))
                 .into_response()
         })
     };
@@ -126,6 +144,10 @@ async fn envelope(request: Request, next: Next) -> Response {
     }
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+fn is_upload(method: &Method, path: &str) -> bool {
+    method == Method::POST && path.starts_with("/v1/knowledge-bases/") && path.ends_with("/documents")
 }
 
 /// Anybody may send any token as a method; each would be a series of its own.

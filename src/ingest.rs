@@ -1,24 +1,31 @@
 //! A document goes in: its bytes are extracted in a child process, cut into chunks, embedded, and stored in one
 //! transaction that replaces what readers saw before.
+//!
+//! [`ingest`] is the path of an upload, [`reindex`] that of a knowledge base which changes its embedding model.
 
 pub mod chunk;
 pub mod embed;
 pub mod extract;
 pub mod originals;
 pub mod queue;
+mod read;
+pub mod reindex;
 
 use std::sync::Arc;
 
-use chunk::ChunkSizes;
-use extract::{ContentType, ExtractFailure, ExtractOptions, Extracted, worker::Worker};
+use chunk::{ChunkSizes, Chunked};
+use extract::{ExtractFailure, ExtractOptions, Extracted, ocr::Ocr, worker::Worker};
 use originals::Originals;
 use queue::Lease;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use uuid::Uuid;
 
 use crate::{
-    models::{Embedder, ModelError},
+    lexemes::Language,
+    models::{Embedder, Embedders, ModelError},
     store::{
-        Store, StoreError,
-        chunks::{IndexedVersion, NewChunk},
+        Sealer, Store, StoreError,
+        chunks::{Indexed, IndexedVersion, SearchIndex},
         documents::DocumentRow,
         knowledge_bases::KnowledgeBase,
         queue::Failure,
@@ -29,11 +36,23 @@ use crate::{
 #[derive(Clone)]
 pub struct Tools {
     pub store: Store,
-    pub embedder: Arc<dyn Embedder>,
+    pub embedders: Embedders,
     pub originals: Originals,
     pub extractor: Worker,
+    /// What reads pages that are pictures.
+    pub ocr: Option<Ocr>,
     pub options: ExtractOptions,
+    pub sealer: Sealer,
+    /// Taken by whoever works on a large text: one at a time, which bounds the memory of a process.
+    pub large_text: Arc<Semaphore>,
 }
+
+/// A text of more bytes is large: its tokens and vectors take several times as much.
+const LARGE_TEXT_BYTES: usize = 4 << 20;
+
+/// Characters of a title and of a failure's words.
+const MAX_TITLE: usize = 500;
+const MAX_DETAIL: usize = 2_000;
 
 /// Why a document was not ingested.
 #[derive(Debug, thiserror::Error)]
@@ -44,121 +63,175 @@ pub enum IngestError {
     /// Another worker has the document now, or it is gone: nothing to do.
     #[error("the document was taken away")]
     Lost,
+    /// What it was worked on for has changed: it is to be done again, and that is nobody's failure.
+    #[error("the knowledge base has changed meanwhile")]
+    Again,
+}
+
+/// How a knowledge base wants its documents: cut to which sizes, embedded by which model, into which index.
+#[derive(Clone)]
+pub struct Target {
+    pub workspace_id: Uuid,
+    pub index: SearchIndex,
+    pub sizes: ChunkSizes,
+    pub language: Language,
+    pub embedder: Arc<dyn Embedder>,
 }
 
 /// Takes one claimed document all the way; `lease` tells the world which stage it is in.
 pub async fn ingest(tools: &Tools, document: &DocumentRow, lease: &Lease) -> Result<(), IngestError> {
-    let knowledge_base = knowledge_base(tools, document).await?;
+    let target = target(tools, document).await?;
     lease.enter("extracting");
-    let extracted = extract(tools, document).await?;
+    let extracted = read::read(tools, document).await?;
+    let _room = room(tools, &extracted.text).await;
     let title = title(document, &extracted);
+    let version = NewVersion::of(document, target.index, &title, &extracted);
     lease.enter("chunking");
-    let (extracted, chunks) = chunk(tools, &knowledge_base, extracted, &title).await?;
+    let chunked = chunk(&target, extracted, &title).await?;
     lease.enter("embedding");
-    let chunks = embed::embed(&*tools.embedder, &knowledge_base, &extracted.text, chunks).await?;
+    let vectors = embed::embed(&tools.store, &target, document.id, &chunked).await?;
     lease.enter("storing");
-    store(tools, document, &knowledge_base, lease, &title, &extracted, &chunks).await
+    store(tools, lease, &target, version, chunked, vectors).await
 }
 
-async fn knowledge_base(tools: &Tools, document: &DocumentRow) -> Result<KnowledgeBase, IngestError> {
+async fn target(tools: &Tools, document: &DocumentRow) -> Result<Target, IngestError> {
     let mut workspace = tools.store.workspace(document.workspace_id).await?;
     let searched = workspace.searched_knowledge_bases(Some(&[document.knowledge_base_id]), 1).await?.pop();
-    let Some(knowledge_base) = searched else { return Err(IngestError::Lost) };
-    if knowledge_base.embedding_model != tools.embedder.name() {
-        let detail = format!(
-            "the knowledge base was made with the embedding model {}, and the server now runs {}",
-            knowledge_base.embedding_model,
-            tools.embedder.name()
-        );
-        return Err(IngestError::Failed(Failure {
-            code: "embedding_model_changed".to_owned(),
-            detail,
-            retryable: false,
-        }));
-    }
-    Ok(knowledge_base)
+    workspace.commit().await?;
+    let base = searched.ok_or(IngestError::Lost)?;
+    let embedder = embedder(tools, &base.embedding_model)?;
+    Ok(Target::of(document.workspace_id, &base, embedder))
 }
 
-async fn extract(tools: &Tools, document: &DocumentRow) -> Result<Extracted, IngestError> {
-    let original = tools.originals.path(document.workspace_id, document.knowledge_base_id, document.original);
-    let content_type = ContentType::ALL
-        .into_iter()
-        .find(|content_type| content_type.as_str() == document.content_type)
-        .ok_or_else(|| failed("unsupported", format!("{} cannot be read", document.content_type), false))?;
-    Ok(tools.extractor.extract(&original, content_type, &tools.options).await?)
+/// A model that this process does not have is a failure that passes: another server may have it, or this one tomorrow.
+fn embedder(tools: &Tools, name: &str) -> Result<Arc<dyn Embedder>, IngestError> {
+    let detail = || {
+        let own = tools.embedders.default().name();
+        format!(
+            "the knowledge base was made with the embedding model {name}, and this server runs {own}; change the knowledge base's embedding_model, or give the server that model back"
+        )
+    };
+    tools.embedders.get(name).map(Arc::clone).ok_or_else(|| failed("embedding_model_changed", &detail(), true))
+}
+
+impl Target {
+    fn of(workspace_id: Uuid, base: &KnowledgeBase, embedder: Arc<dyn Embedder>) -> Target {
+        let language = Language::from_name(&base.language).unwrap_or_default();
+        let sizes = sizes(base.chunk_size, base.chunk_overlap, &*embedder);
+        Target { workspace_id, index: base.index, sizes, language, embedder }
+    }
+}
+
+fn sizes(chunk_size: i32, chunk_overlap: i32, embedder: &dyn Embedder) -> ChunkSizes {
+    ChunkSizes {
+        max_tokens: usize::try_from(chunk_size).unwrap_or(1).min(embedder.window()),
+        overlap: usize::try_from(chunk_overlap).unwrap_or(0),
+    }
+}
+
+/// A place among those who work on large texts, for whom it concerns.
+async fn room<'a>(tools: &'a Tools, text: &str) -> Option<SemaphorePermit<'a>> {
+    if text.len() <= LARGE_TEXT_BYTES {
+        return None;
+    }
+    // Only a closed semaphore gives none, and this one is never closed.
+    tools.large_text.acquire().await.ok()
 }
 
 /// The client's title, else the text's own, else what the upload was called.
 fn title(document: &DocumentRow, extracted: &Extracted) -> String {
-    match &extracted.title {
-        Some(title) if !document.title_given && !title.trim().is_empty() => title.trim().to_owned(),
-        _ => document.title.clone(),
+    let own = extracted.title.as_deref().map(|title| one_line(title, MAX_TITLE)).filter(|title| !title.is_empty());
+    own.filter(|_| !document.title_given).unwrap_or_else(|| document.title.clone())
+}
+
+/// What of a version is known before it is cut into chunks.
+struct NewVersion<'a> {
+    document: &'a DocumentRow,
+    index: SearchIndex,
+    title: &'a str,
+    markdown: bool,
+    pages: serde_json::Value,
+    page_count: Option<u32>,
+    warnings: Vec<String>,
+}
+
+impl<'a> NewVersion<'a> {
+    fn of(document: &'a DocumentRow, index: SearchIndex, title: &'a str, extracted: &Extracted) -> NewVersion<'a> {
+        NewVersion {
+            document,
+            index,
+            title,
+            markdown: extracted.markdown,
+            pages: serde_json::to_value(&extracted.pages).unwrap_or_default(),
+            page_count: extracted.pages.last().map(|page| page.number),
+            warnings: extracted.warnings.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn indexed<'b>(&'b self, chunked: &'b Chunked) -> IndexedVersion<'b> {
+        IndexedVersion {
+            document: self.document,
+            index: self.index,
+            title: self.title,
+            text: chunked.text(),
+            markdown: self.markdown,
+            pages: self.pages.clone(),
+            page_count: self.page_count,
+            chunk_count: chunked.len(),
+            warnings: &self.warnings,
+        }
     }
 }
 
 /// Chunking is pure arithmetic over a whole document: on a thread of its own, so that requests are not held up.
-async fn chunk(
-    tools: &Tools,
-    knowledge_base: &KnowledgeBase,
-    extracted: Extracted,
-    title: &str,
-) -> Result<(Extracted, Vec<chunk::Chunk>), IngestError> {
-    let sizes = ChunkSizes {
-        max_tokens: usize::try_from(knowledge_base.chunk_size).unwrap_or(1).min(tools.embedder.window()),
-        overlap: usize::try_from(knowledge_base.chunk_overlap).unwrap_or(0),
-    };
-    let (embedder, title) = (Arc::clone(&tools.embedder), title.to_owned());
-    let work = move || {
-        let chunks = chunk::chunk(&extracted, &title, embedder.tokenizer(), sizes);
-        (extracted, chunks)
-    };
-    let (extracted, chunks) = tokio::task::spawn_blocking(work)
+async fn chunk(target: &Target, extracted: Extracted, title: &str) -> Result<Arc<Chunked>, IngestError> {
+    let (embedder, title, sizes) = (Arc::clone(&target.embedder), title.to_owned(), target.sizes);
+    let chunked = tokio::task::spawn_blocking(move || chunk::chunk(extracted, &title, embedder.tokenizer(), sizes))
         .await
-        .map_err(|error| failed("internal", format!("chunking ended unexpectedly: {error}"), true))?;
-    if chunks.is_empty() {
-        return Err(failed("empty", "the document has no text".to_owned(), false));
+        .map_err(|error| failed("internal", &format!("chunking ended unexpectedly: {error}"), true))?;
+    match chunked.is_empty() {
+        true => Err(failed("empty", "the document has no text", false)),
+        false => Ok(Arc::new(chunked)),
     }
-    Ok((extracted, chunks))
 }
 
 async fn store(
     tools: &Tools,
-    document: &DocumentRow,
-    knowledge_base: &KnowledgeBase,
     lease: &Lease,
-    title: &str,
-    extracted: &Extracted,
-    chunks: &[NewChunk],
+    target: &Target,
+    version: NewVersion<'_>,
+    chunked: Arc<Chunked>,
+    vectors: embed::Vectors,
 ) -> Result<(), IngestError> {
-    let version = IndexedVersion {
-        document,
-        knowledge_base_number: knowledge_base.number,
-        title,
-        text: &extracted.text,
-        page_count: extracted.pages.last().map(|page| page.number),
-        chunks,
-    };
-    let mut workspace = tools.store.workspace(document.workspace_id).await?;
-    if !workspace.index_document(lease.worker(), &version).await? {
-        return Err(IngestError::Lost);
+    let rows = embed::rows(&chunked, vectors, target.language);
+    let mut workspace = tools.store.workspace(target.workspace_id).await?;
+    match workspace.index_document(lease.worker(), &version.indexed(&chunked), rows).await? {
+        Indexed::Done => Ok(workspace.commit().await?),
+        Indexed::Lost => Err(IngestError::Lost),
+        Indexed::Moved => Err(IngestError::Again),
     }
-    Ok(workspace.commit().await?)
 }
 
-fn failed(code: &str, detail: String, retryable: bool) -> IngestError {
-    IngestError::Failed(Failure { code: code.to_owned(), detail, retryable })
+fn failed(code: &str, detail: &str, retryable: bool) -> IngestError {
+    IngestError::Failed(Failure { code: code.to_owned(), detail: one_line(detail, MAX_DETAIL), retryable })
+}
+
+/// What a document or a library says of itself may hold anything.
+fn one_line(text: &str, most: usize) -> String {
+    let plain: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).take(most).collect();
+    plain.trim().to_owned()
 }
 
 impl From<ExtractFailure> for IngestError {
     fn from(failure: ExtractFailure) -> IngestError {
-        failed(failure.code.as_str(), failure.detail, failure.retryable)
+        failed(failure.code.as_str(), &failure.detail, failure.retryable)
     }
 }
 
 impl From<ModelError> for IngestError {
     fn from(error: ModelError) -> IngestError {
         let retryable = matches!(error, ModelError::Retry(_) | ModelError::Timeout(_));
-        failed("embedding_failed", error.to_string(), retryable)
+        failed("embedding_failed", &error.to_string(), retryable)
     }
 }
 
@@ -166,10 +239,10 @@ impl From<StoreError> for IngestError {
     fn from(error: StoreError) -> IngestError {
         match error {
             StoreError::NotFound => IngestError::Lost,
-            StoreError::Unavailable(_) => failed("store_unavailable", "the store was not available".to_owned(), true),
+            StoreError::Unavailable(_) => failed("store_unavailable", "the store was not available", true),
             other => {
                 tracing::error!(error = %other, "a document could not be stored");
-                failed("internal", "the document could not be stored; the log says why".to_owned(), true)
+                failed("internal", "the document could not be stored; the log says why", true)
             }
         }
     }

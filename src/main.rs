@@ -1,7 +1,5 @@
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    almanac::cli::Command::parse().run()
+    almanac::cli::run()
 }

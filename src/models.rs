@@ -7,6 +7,7 @@ pub mod tokenizer;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,6 +39,47 @@ pub trait Embedder: Send + Sync {
     async fn embed_documents(&self, passages: Vec<Passage>) -> Result<Vec<Vec<f32>>, ModelError>;
     /// The vector of a question; overtakes queued documents.
     async fn embed_query(&self, text: &str) -> Result<Vec<f32>, ModelError>;
+}
+
+/// The embedding models of this server: the one that new knowledge bases get, and those that others were made with.
+#[derive(Clone)]
+pub struct Embedders {
+    default: Arc<dyn Embedder>,
+    others: Vec<Arc<dyn Embedder>>,
+}
+
+impl Embedders {
+    pub fn new(default: Arc<dyn Embedder>, others: Vec<Arc<dyn Embedder>>) -> Embedders {
+        others.into_iter().fold(Embedders { default, others: Vec::new() }, Embedders::with)
+    }
+
+    /// One more; a name that is there already is left as it is.
+    pub fn with(mut self, other: Arc<dyn Embedder>) -> Embedders {
+        if self.get(other.name()).is_none() {
+            self.others.push(other);
+        }
+        self
+    }
+
+    /// What new knowledge bases are embedded with.
+    pub fn default(&self) -> &Arc<dyn Embedder> {
+        &self.default
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn Embedder>> {
+        self.all().find(|embedder| embedder.name() == name)
+    }
+
+    /// Likewise by what people call a model: its name without what follows `@`.
+    pub fn find(&self, name: &str) -> Option<&Arc<dyn Embedder>> {
+        let short = |embedder: &&Arc<dyn Embedder>| embedder.name().split('@').next() == Some(name);
+        self.get(name).or_else(|| self.all().find(short))
+    }
+
+    /// The default first.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<dyn Embedder>> {
+        std::iter::once(&self.default).chain(&self.others)
+    }
 }
 
 /// What a language model is asked.

@@ -24,6 +24,7 @@ use url::form_urlencoded;
 
 use cluster::{Cluster, Durability};
 pub use install::Install;
+use postmaster::PidFile;
 
 /// PostgreSQL's usual port: it only names the socket file, and clients need not be told it.
 const PORT: u16 = 5432;
@@ -43,6 +44,12 @@ pub struct EmbeddedPostgres {
     socket_dir: PathBuf,
     orders: Option<Sender<()>>,
     supervisor: Option<JoinHandle<Result<(), PostgresError>>>,
+}
+
+/// A connection string for the server that another process runs in the data folder `root`; `None` when none is ready.
+pub fn url_of_running(root: &Path, user: &str, database: &str) -> Option<String> {
+    let file = PidFile::read(&root.join(cluster::DATA)).filter(|file| file.is_ready)?;
+    Some(connection_string(Path::new(&file.socket_dir), user, database))
 }
 
 impl EmbeddedPostgres {

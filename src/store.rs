@@ -8,11 +8,14 @@ pub mod batches;
 pub mod chunks;
 pub mod databases;
 pub mod documents;
+pub mod embeddings;
 pub mod idempotency;
 pub mod keys;
 pub mod knowledge_bases;
+pub mod originals;
 pub mod queries;
 pub mod queue;
+pub mod reindexings;
 mod seal;
 pub mod search;
 
@@ -33,6 +36,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 const BECOME_SERVER: &str = "set role almanac_server; set statement_timeout = '60s'";
 /// Requests, ingestion workers and the queue share these; the embedded server allows 60.
 const MAX_CONNECTIONS: u32 = 32;
+/// A worker beside the server has no requests to serve, and no connection is held across its work.
+const WORKER_CONNECTIONS: u32 = 8;
 /// How long a request may wait for a free connection before it is answered with 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// pgvector that the search statements need (sparsevec, halfvec, iterative scans).
@@ -77,12 +82,27 @@ impl Store {
     pub async fn open(owner: &SecretString, server: Option<&SecretString>) -> Result<Store, StoreError> {
         let owner = PgConnectOptions::from_str(owner.expose_secret())?;
         migrate(&owner, server.is_some()).await?;
+        Store::connect(owner, server, MAX_CONNECTIONS).await
+    }
+
+    /// Connects to a store that a server keeps up to date: for workers beside it.
+    pub async fn join(owner: &SecretString, server: Option<&SecretString>) -> Result<Store, StoreError> {
+        let owner = PgConnectOptions::from_str(owner.expose_secret())?;
+        check_version(&owner).await?;
+        Store::connect(owner, server, WORKER_CONNECTIONS).await
+    }
+
+    async fn connect(
+        owner: PgConnectOptions,
+        server: Option<&SecretString>,
+        connections: u32,
+    ) -> Result<Store, StoreError> {
         let login = match server {
             Some(url) => PgConnectOptions::from_str(url.expose_secret())?,
             None => owner,
         };
         let pool = PgPoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
+            .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(|connection, _| Box::pin(async move { connection.execute(BECOME_SERVER).await.map(|_| ()) }))
             .connect_with(login.application_name("almanac"))
@@ -92,11 +112,12 @@ impl Store {
 
     /// Begins a transaction in which only the rows of workspace `id` exist.
     pub async fn workspace(&self, id: Uuid) -> Result<Workspace, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query!("select set_config('app.workspace_id', $1, true)", id.to_string())
-            .fetch_one(&mut *transaction)
-            .await?;
-        Ok(Workspace { id, transaction })
+        Workspace::enter(id, self.pool.begin().await?).await
+    }
+
+    /// The same for reading only, and every statement sees one moment.
+    pub async fn snapshot(&self, id: Uuid) -> Result<Workspace, StoreError> {
+        Workspace::enter(id, self.pool.begin_with("begin isolation level repeatable read, read only").await?).await
     }
 
     /// Whether PostgreSQL answers.
@@ -112,6 +133,13 @@ impl Store {
 }
 
 impl Workspace {
+    async fn enter(id: Uuid, mut transaction: Transaction<'static, Postgres>) -> Result<Workspace, StoreError> {
+        sqlx::query!("select set_config('app.workspace_id', $1, true)", id.to_string())
+            .fetch_one(&mut *transaction)
+            .await?;
+        Ok(Workspace { id, transaction })
+    }
+
     pub fn id(&self) -> Uuid {
         self.id
     }
@@ -139,6 +167,28 @@ async fn migrate(options: &PgConnectOptions, server_logs_in: bool) -> Result<(),
         tracing::warn!(%error, "the role almanac_server could not be set up; another server may be doing it");
     }
     Ok(owner.close().await?)
+}
+
+/// A worker of another version than the server's would misread its rows.
+async fn check_version(owner: &PgConnectOptions) -> Result<(), StoreError> {
+    let mut connection = PgConnection::connect_with(owner).await?;
+    let applied: Result<Option<i64>, sqlx::Error> =
+        sqlx::query_scalar("select max(version) from _sqlx_migrations where success").fetch_one(&mut connection).await;
+    // No such table: nobody has migrated yet.
+    let applied = match applied {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => None,
+        other => other?,
+    };
+    connection.close().await?;
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max();
+    match applied == known {
+        true => Ok(()),
+        false => Err(StoreError::Refused(format!(
+            "the store is at migration {}, this program at {}: start the server first, and run one version of both",
+            applied.unwrap_or(0),
+            known.unwrap_or(0)
+        ))),
+    }
 }
 
 async fn check_pgvector(owner: &mut PgConnection) -> Result<(), StoreError> {

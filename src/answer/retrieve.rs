@@ -1,6 +1,9 @@
 //! Retrieval: what is searched, what the question means to each leg, and the candidates with both exact scores.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use pgvector::HalfVector;
 use uuid::Uuid;
@@ -8,9 +11,10 @@ use uuid::Uuid;
 use super::{SearchError, SearchMode, SearchRequest, fuse::Weight};
 use crate::{
     lexemes::{self, Language, sparse},
-    models::Embedder,
+    models::{Embedder, Embedders, ModelError},
     store::{
         StoreError, Workspace,
+        chunks::SearchIndex,
         knowledge_bases::KnowledgeBase,
         search::{RankedChunk, Ranking, TextRanking},
     },
@@ -25,11 +29,12 @@ const ENOUGH_POSTINGS: i64 = 1_000;
 const MAX_SEARCHED: i64 = 1_000;
 
 /// What a request searches.
-#[derive(Debug)]
 pub struct Scope {
     knowledge_bases: Vec<KnowledgeBase>,
     /// `None`: no filter.
     documents: Option<Vec<Uuid>>,
+    /// The model that all of them were embedded with; `None` when this server does not have it.
+    embedder: Option<Arc<dyn Embedder>>,
 }
 
 /// A question as both legs understand it.
@@ -43,39 +48,24 @@ pub struct Question {
     text: Option<TextRanking>,
 }
 
-/// The question's vector. A model that is down costs hybrid search its vector leg, and no more.
-pub async fn embed(
-    embedder: &dyn Embedder,
-    request: &SearchRequest,
-    degraded: &mut Vec<String>,
-) -> Result<Option<HalfVector>, SearchError> {
-    let vector = match request.mode {
-        SearchMode::Text => None,
-        SearchMode::Vector => Some(embedder.embed_query(&request.query).await?),
-        SearchMode::Hybrid => match embedder.embed_query(&request.query).await {
-            Ok(vector) => Some(vector),
-            Err(error) => {
-                degraded.push(format!("vector: {error}"));
-                None
-            }
-        },
-    };
-    Ok(vector.map(|vector| HalfVector::from_f32_slice(&vector)))
-}
-
 /// The knowledge bases, and the documents that pass the filter. Those that were asked for by name must exist and share
-/// the embedding model; of all there are, those of another model are left out.
+/// an embedding model; of all there are, those of another model than the server's own are left out.
 pub async fn scope(
-    workspace: &mut Workspace,
-    embedder: &dyn Embedder,
+    mut workspace: Workspace,
+    embedders: &Embedders,
     request: &SearchRequest,
     degraded: &mut Vec<String>,
 ) -> Result<Scope, SearchError> {
-    let mut knowledge_bases = knowledge_bases(workspace, &request.knowledge_base_ids).await?;
-    let other = |base: &KnowledgeBase| request.mode != SearchMode::Text && base.embedding_model != embedder.name();
+    let mut knowledge_bases = knowledge_bases(&mut workspace, &request.knowledge_base_ids).await?;
+    let model = model(&knowledge_bases, embedders);
+    let other = |base: &KnowledgeBase| request.mode != SearchMode::Text && base.embedding_model != model;
     if let Some(base) = knowledge_bases.iter().find(|base| other(base)) {
         if !request.knowledge_base_ids.is_empty() {
-            return Err(SearchError::OtherModel { name: base.name.clone(), made_with: base.embedding_model.clone() });
+            return Err(SearchError::OtherModel {
+                name: base.name.clone(),
+                made_with: base.embedding_model.clone(),
+                searched_with: model,
+            });
         }
         degraded.push(format!("knowledge bases of another embedding model were left out, such as {}", base.name));
         knowledge_bases.retain(|base| !other(base));
@@ -88,7 +78,38 @@ pub async fn scope(
             Some(workspace.filter_documents(&ids, filter).await?)
         }
     };
-    Ok(Scope { knowledge_bases, documents })
+    workspace.commit().await?;
+    Ok(Scope { knowledge_bases, documents, embedder: embedders.get(&model).map(Arc::clone) })
+}
+
+/// The server's own model where any of them has it, else that of the first one.
+fn model(knowledge_bases: &[KnowledgeBase], embedders: &Embedders) -> String {
+    let own = embedders.default().name();
+    let first = knowledge_bases.first().map(|base| base.embedding_model.as_str());
+    let has_own = knowledge_bases.iter().any(|base| base.embedding_model == own);
+    first.filter(|_| !has_own).unwrap_or(own).to_owned()
+}
+
+/// The question's vector. A model that is down, or that this server does not have, costs hybrid search its vector leg,
+/// and no more.
+pub async fn embed(
+    scope: &Scope,
+    request: &SearchRequest,
+    degraded: &mut Vec<String>,
+) -> Result<Option<HalfVector>, SearchError> {
+    let asked = match (&scope.embedder, request.mode) {
+        (_, SearchMode::Text) => return Ok(None),
+        (Some(embedder), _) => embedder.embed_query(&request.query).await,
+        (None, _) => Err(ModelError::GiveUp("this server does not run the model of the knowledge base".to_owned())),
+    };
+    match (asked, request.mode) {
+        (Ok(vector), _) => Ok(Some(HalfVector::from_f32_slice(&vector))),
+        (Err(error), SearchMode::Hybrid) => {
+            degraded.push(format!("vector: {error}"));
+            Ok(None)
+        }
+        (Err(error), _) => Err(error.into()),
+    }
 }
 
 async fn knowledge_bases(workspace: &mut Workspace, ids: &[Uuid]) -> Result<Vec<KnowledgeBase>, SearchError> {
@@ -142,8 +163,8 @@ impl Scope {
         self.knowledge_bases.first().and_then(|base| Language::from_name(&base.language)).unwrap_or_default()
     }
 
-    fn ids(&self) -> Vec<Uuid> {
-        self.knowledge_bases.iter().map(|base| base.id).collect()
+    fn indexes(&self) -> Vec<SearchIndex> {
+        self.knowledge_bases.iter().map(|base| base.index).collect()
     }
 
     fn chunk_count(&self) -> i64 {
@@ -161,9 +182,8 @@ pub async fn rank(
     if unasked || scope.documents.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Vec::new());
     }
-    let numbered: Vec<(Uuid, i32)> = scope.knowledge_bases.iter().map(|base| (base.id, base.number)).collect();
     let ranking = Ranking { question: question.vector.clone(), text: question.text.clone(), per_leg: PER_LEG };
-    workspace.rank_chunks(&numbered, scope.documents.as_deref(), &ranking).await
+    workspace.rank_chunks(&scope.indexes(), scope.documents.as_deref(), &ranking).await
 }
 
 /// `None` when no lexeme of the question occurs anywhere.
@@ -173,7 +193,8 @@ async fn text_ranking(
     lexemes: &BTreeMap<String, u32>,
 ) -> Result<Option<TextRanking>, StoreError> {
     let asked: Vec<String> = lexemes.keys().cloned().collect();
-    let counts = workspace.lexeme_counts(&scope.ids(), &asked).await?;
+    let indexes: Vec<Uuid> = scope.indexes().iter().map(|index| index.id).collect();
+    let counts = workspace.lexeme_counts(&indexes, &asked).await?;
     if counts.is_empty() {
         return Ok(None);
     }

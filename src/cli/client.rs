@@ -1,9 +1,10 @@
-//! The HTTP client behind the client commands, and how it finds its server and key.
+//! The HTTP client behind the client commands, how it finds its server and key, and how long it waits for one that is
+//! busy or away.
 
 use std::{fs, future::Future, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::Value;
 
 use crate::app::{ADDRESS_FILE, ADMIN_KEY_FILE};
@@ -49,6 +50,22 @@ impl Client {
         json(self.request(Method::DELETE, path).send().await.context("the server cannot be reached")?).await
     }
 
+    /// Sends what `request` makes until it is answered, with bounded patience for a server that is busy (429, 503), away
+    /// or breaks off. What is sent must do no harm when it arrives twice.
+    pub async fn patiently(&self, request: impl AsyncFn() -> anyhow::Result<RequestBuilder>) -> anyhow::Result<Value> {
+        let mut patience = Patience::NEW;
+        loop {
+            let answer = match request().await?.send().await {
+                Ok(response) => Answer::read(response).await,
+                Err(error) => Err(error),
+            };
+            match patience.after(&answer) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return answer.map_err(explained)?.json(),
+            }
+        }
+    }
+
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.key)
     }
@@ -88,23 +105,138 @@ impl Client {
 
 /// The body of a success, or the problem as an error.
 pub async fn json(response: Response) -> anyhow::Result<Value> {
-    let status = response.status();
-    let text = response.text().await.context("the server's answer was cut off")?;
-    let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    if status.is_success() {
-        return Ok(value);
+    Answer::read(response).await.context("the server's answer was cut off")?.json()
+}
+
+fn explained(error: reqwest::Error) -> anyhow::Error {
+    let what = if error.is_connect() { "the server cannot be reached" } else { "the connection to the server broke" };
+    anyhow::Error::new(error).context(what)
+}
+
+/// Whether nobody listened where the server should be: no other request would fare better.
+pub fn is_away(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<reqwest::Error>()).any(reqwest::Error::is_connect)
+}
+
+struct Answer {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    text: String,
+}
+
+impl Answer {
+    async fn read(response: Response) -> reqwest::Result<Answer> {
+        let status = response.status();
+        let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Answer { status, retry_after: seconds.map(Duration::from_secs), text: response.text().await? })
     }
-    match value["detail"].as_str() {
-        Some(detail) => bail!("{detail}"),
-        None => bail!("the server answered {status}"),
+
+    fn is_busy(&self) -> bool {
+        matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    fn json(&self) -> anyhow::Result<Value> {
+        let value: Value = serde_json::from_str(&self.text).unwrap_or(Value::Null);
+        if self.status.is_success() {
+            return Ok(value);
+        }
+        match value["detail"].as_str() {
+            Some(detail) => bail!("{detail}"),
+            None => bail!("the server answered {}", self.status),
+        }
     }
 }
 
-/// Runs a client command.
+/// What is left of the patience with one request.
+#[derive(Debug)]
+struct Patience {
+    busy: Duration,
+    away: Duration,
+    broken: u32,
+    backoff: Duration,
+}
+
+impl Patience {
+    /// A full queue moves on within `busy`, a server that restarts is back within `away`; a connection that breaks again
+    /// and again has a reason that will not pass.
+    const NEW: Patience = Patience {
+        busy: Duration::from_secs(15 * 60),
+        away: Duration::from_secs(60),
+        broken: 3,
+        backoff: Duration::from_millis(250),
+    };
+    /// Between two attempts, whatever the server asks for.
+    const LONGEST: Duration = Duration::from_secs(60);
+    const LONGEST_BACKOFF: Duration = Duration::from_secs(8);
+
+    /// How long to wait before the next attempt; none: this was the last.
+    fn after(&mut self, answer: &reqwest::Result<Answer>) -> Option<Duration> {
+        match answer {
+            Ok(answer) if answer.is_busy() => self.after_busy(answer.retry_after),
+            Ok(_) => None,
+            Err(error) if error.is_builder() => None,
+            Err(error) if error.is_connect() => self.after_away(),
+            Err(_) => self.after_broken(),
+        }
+    }
+
+    fn after_busy(&mut self, asked: Option<Duration>) -> Option<Duration> {
+        let pause = asked.unwrap_or_else(|| self.longer()).clamp(Patience::NEW.backoff, Patience::LONGEST);
+        self.busy = self.busy.checked_sub(pause)?;
+        Some(pause)
+    }
+
+    fn after_away(&mut self) -> Option<Duration> {
+        let pause = self.longer();
+        self.away = self.away.checked_sub(pause)?;
+        Some(pause)
+    }
+
+    fn after_broken(&mut self) -> Option<Duration> {
+        self.broken = self.broken.checked_sub(1)?;
+        Some(self.longer())
+    }
+
+    fn longer(&mut self) -> Duration {
+        let pause = self.backoff;
+        self.backoff = (pause * 2).min(Patience::LONGEST_BACKOFF);
+        pause
+    }
+}
+
+/// Runs a client command. Threads that still read a file or standard input are not waited for.
 pub fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
 }
 
 fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_server_is_waited_for_as_long_as_it_asks_within_bounds() {
+        let mut patience = Patience::NEW;
+        assert_eq!(patience.after_busy(Some(Duration::from_secs(7))), Some(Duration::from_secs(7)));
+        assert_eq!(patience.after_busy(Some(Duration::from_secs(86_400))), Some(Patience::LONGEST));
+        assert_eq!(patience.after_busy(Some(Duration::ZERO)), Some(Patience::NEW.backoff));
+        let waits = std::iter::from_fn(|| patience.after_busy(Some(Duration::from_secs(60)))).count();
+        assert_eq!(waits, 13, "a quarter of an hour in all");
+    }
+
+    #[test]
+    fn a_server_that_is_away_is_tried_less_and_less_often_for_a_minute() {
+        let mut patience = Patience::NEW;
+        let waits: Vec<Duration> = std::iter::from_fn(|| patience.after_away()).collect();
+        assert!(waits.is_sorted(), "{waits:?}");
+        let all: Duration = waits.iter().sum();
+        assert!((Duration::from_secs(50)..=Duration::from_secs(60)).contains(&all), "{waits:?}");
+        assert_eq!(std::iter::from_fn(|| patience.after_broken()).count(), 3);
+    }
 }

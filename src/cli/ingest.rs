@@ -1,94 +1,186 @@
-//! `almanac ingest`: files and folders into a knowledge base, with a progress bar, until all are searchable.
+//! `almanac ingest`: files and folders into a knowledge base, until all are searchable.
+//!
+//! Running it again is cheap and safe: files are looked up by their hash, and only what is new, changed or failed before
+//! is sent. An interrupted run goes on the same way. Nothing is ever deleted.
+
+mod files;
+mod progress;
+mod round;
+mod watch;
 
 use std::{
-    io::{IsTerminal, Read},
-    path::{Path, PathBuf},
+    cell::{Cell, RefCell},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
-use anyhow::{Context, bail};
-use futures::{StreamExt, stream};
-use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::{Method, StatusCode, multipart};
-use serde_json::{Value, json};
+use anyhow::Context;
+use files::{Found, Selection};
+use progress::Progress;
+use reqwest::Method;
+use round::{Outcome, Round};
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
+use watch::Watch;
 
 use super::{
-    client::{self, Client},
+    client::{Client, is_away},
     table::line,
 };
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Files and folders; - reads one document from standard input
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The knowledge base's name; made when there is none
-    #[arg(long, short)]
+    #[arg(long, short, value_name = "NAME")]
     knowledge_base: String,
+    #[command(flatten)]
+    selection: Selection,
+    /// Metadata of every file that is sent; may be given again
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
+    metadata: Vec<(String, String)>,
+    /// Opens encrypted files; better given as the variable, which other users cannot see
+    #[arg(long, env = "ALMANAC_FILE_PASSWORD", hide_env_values = true)]
+    password: Option<SecretString>,
     /// Uploads at a time
-    #[arg(long, default_value_t = 4)]
-    concurrency: usize,
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrency: u16,
+    /// Do not wait until what was sent is searchable
+    #[arg(long)]
+    no_wait: bool,
+    /// Go on: look for new and changed files every few seconds, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
 }
 
-/// What became of one file.
-struct Outcome {
-    name: String,
-    failure: Option<String>,
-    unchanged: bool,
-}
+const EXAMPLES: &str = "\
+Examples:
+  almanac ingest ~/handbook -k handbook
+  almanac ingest src -k code --include '*.rs' --include '*.md' --exclude target --gitignore
+  almanac ingest report.pdf -k reports --metadata year=2026
+  pandoc notes.org -t markdown | almanac ingest - -k notes
+  almanac ingest ~/inbox -k inbox --watch
 
-const POLL: Duration = Duration::from_millis(200);
-/// Tries when the server is busy.
-const TRIES: u32 = 8;
-const MOST_FILES: usize = 100_000;
+Run it again at any time: only what is new, changed or failed before is sent. After Ctrl-C (exit code 130), that is how to \
+go on.
+
+Folders are read without hidden files and without what their .almanacignore files name (as .gitignore does); links are \
+not followed. Failures are listed at the end and stop nothing else; if there are any, the exit code is 1.";
+
+/// Exit code of a program that SIGINT ended, by convention.
+const INTERRUPTED: u8 = 130;
+/// A run that was interrupted closes its batch in this time, or leaves it open.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let client = Client::find()?;
-    let files = files(&arguments.paths)?;
-    let knowledge_base = knowledge_base(&client, &arguments.knowledge_base).await?;
-    let bar = bar(files.len() as u64);
-    let uploads = files.iter().map(|file| ingest(&client, &knowledge_base, file));
-    let outcomes: Vec<Outcome> = stream::iter(uploads)
-        .buffer_unordered(arguments.concurrency.clamp(1, 64))
-        .inspect(|outcome| tell(&bar, outcome))
-        .collect()
-        .await;
-    bar.finish_and_clear();
-    Ok(summarise(&outcomes))
+    let run = Run {
+        client: Client::find()?,
+        progress: Progress::new(),
+        arguments,
+        batch: RefCell::default(),
+        failed: Cell::new(false),
+        idle: Cell::new(false),
+    };
+    tokio::select! {
+        ended = run.to_its_end() => ended,
+        _ = tokio::signal::ctrl_c() => Ok(run.interrupted().await),
+    }
 }
 
-/// Every file under `paths`, in a stable order; hidden files and folders are left out.
-fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for path in paths {
-        if path.as_os_str() == "-" || path.is_file() {
-            found.push(path.clone());
-        } else {
-            walk(path, &mut found).with_context(|| format!("{} cannot be read", path.display()))?;
-        }
-    }
-    if found.len() > MOST_FILES {
-        bail!("{} files are more than the {MOST_FILES} of one run: name folders one by one", found.len());
-    }
-    Ok(found)
+struct Run {
+    client: Client,
+    arguments: Arguments,
+    progress: Progress,
+    /// The batch that is open now.
+    batch: RefCell<Option<String>>,
+    failed: Cell<bool>,
+    /// Whether everything is done and files are only watched.
+    idle: Cell<bool>,
 }
 
-fn walk(dir: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    let mut entries: Vec<_> = std::fs::read_dir(dir)?.collect::<Result<_, _>>()?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let kind = entry.file_type()?;
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
+impl Run {
+    async fn to_its_end(&self) -> anyhow::Result<ExitCode> {
+        let knowledge_base = knowledge_base(&self.client, &self.arguments.knowledge_base).await?;
+        let found = self.find().await?;
+        let mut watch = self.arguments.watch.then(|| Watch::of(&found.files));
+        let ended = self.ingest(&knowledge_base, found).await;
+        let Some(watch) = &mut watch else {
+            ended.context("not everything was sent; run the same command again to go on")?;
+            return Ok(self.exit_code());
+        };
+        if let Err(error) = ended {
+            watch.later(error)?;
         }
-        match kind {
-            kind if kind.is_dir() => walk(&entry.path(), found)?,
-            kind if kind.is_file() => found.push(entry.path()),
-            _ => {}
+        loop {
+            self.idle.set(true);
+            let files = watch.changed(&self.arguments).await?;
+            self.idle.set(false);
+            let round = self.ingest(&knowledge_base, Found { files, failures: Vec::new() }).await;
+            if let Err(error) = round {
+                watch.later(error)?;
+            }
         }
     }
-    Ok(())
+
+    async fn find(&self) -> anyhow::Result<Found> {
+        let (paths, selection) = (self.arguments.paths.clone(), self.arguments.selection.clone());
+        tokio::task::spawn_blocking(move || files::find(&paths, &selection)).await?
+    }
+
+    /// One pass over `found`, with its summary.
+    async fn ingest(&self, knowledge_base: &str, found: Found) -> anyhow::Result<()> {
+        let round = Round::new(&self.client, knowledge_base, &self.arguments, found, &self.progress, &self.batch);
+        let outcome = round.run().await;
+        self.progress.end();
+        if outcome.is_err() {
+            self.leave_batch().await;
+        }
+        self.summarise(&outcome?);
+        Ok(())
+    }
+
+    /// The failures, each with its reason, and a line of counts.
+    fn summarise(&self, outcome: &Outcome) {
+        for failure in &outcome.failures {
+            line(&format!("failed     {}: {}", failure.name, failure.reason));
+        }
+        let done = if self.arguments.no_wait { "sent" } else { "indexed" };
+        let (unchanged, failed) = (outcome.unchanged, outcome.failures.len());
+        let mut summary = format!("{} {done}, {unchanged} unchanged, {failed} failed", outcome.done);
+        if outcome.gone > 0 {
+            summary += &format!(", {} replaced or deleted meanwhile", outcome.gone);
+        }
+        line(&summary);
+        self.failed.set(self.failed.get() || failed > 0);
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        if self.failed.get() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+
+    async fn interrupted(&self) -> ExitCode {
+        self.progress.end();
+        if self.idle.get() {
+            return self.exit_code();
+        }
+        self.leave_batch().await;
+        eprintln!(
+            "Interrupted. The server keeps what it was sent and goes on with it. Run the same command again to go on: it \
+             sends only what is missing."
+        );
+        ExitCode::from(INTERRUPTED)
+    }
+
+    /// Closes a batch that is given up, so that whoever watches it sees its end. Left open, it harms nobody.
+    async fn leave_batch(&self) {
+        let Some(batch) = self.batch.take() else { return };
+        let closing = self.client.request(Method::POST, &format!("/v1/batches/{batch}/close")).send();
+        let _ = tokio::time::timeout(FAREWELL, closing).await;
+    }
 }
 
 async fn knowledge_base(client: &Client, name: &str) -> anyhow::Result<String> {
@@ -99,99 +191,17 @@ async fn knowledge_base(client: &Client, name: &str) -> anyhow::Result<String> {
     made["id"].as_str().map(str::to_owned).context("the server made a knowledge base without an id")
 }
 
-async fn ingest(client: &Client, knowledge_base: &str, file: &Path) -> Outcome {
-    let name = file.display().to_string();
-    match upload_and_wait(client, knowledge_base, file).await {
-        Ok(document) => Outcome {
-            name,
-            failure: document["error"]["detail"].as_str().filter(|_| document["status"] == "failed").map(str::to_owned),
-            unchanged: document["unchanged"] == true,
-        },
-        Err(error) => Outcome { name, failure: Some(format!("{error:#}")), unchanged: false },
+impl Arguments {
+    fn metadata(&self) -> Option<Value> {
+        let pairs = self.metadata.iter().map(|(key, value)| (key.clone(), json!(value)));
+        let metadata: Map<String, Value> = pairs.collect();
+        (!metadata.is_empty()).then_some(Value::Object(metadata))
     }
 }
 
-async fn upload_and_wait(client: &Client, knowledge_base: &str, file: &Path) -> anyhow::Result<Value> {
-    let uploaded = upload(client, knowledge_base, file).await?;
-    let mut document = uploaded["documents"][0].clone();
-    let unchanged = document["unchanged"].clone();
-    let id = document["id"].as_str().context("the server named no document")?.to_owned();
-    while !matches!(document["status"].as_str(), Some("indexed" | "failed")) {
-        tokio::time::sleep(POLL).await;
-        document = client.get(&format!("/v1/documents/{id}")).await?;
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as KEY=VALUE".to_owned()),
     }
-    document["unchanged"] = unchanged;
-    Ok(document)
-}
-
-/// A file goes under its path, so that running again replaces what changed and nothing else.
-async fn upload(client: &Client, knowledge_base: &str, file: &Path) -> anyhow::Result<Value> {
-    let (bytes, name, external_id) = read(file)?;
-    for attempt in 1.. {
-        let mut part = multipart::Part::bytes(bytes.clone());
-        if let Some(name) = &name {
-            part = part.file_name(name.clone());
-        }
-        let mut form = multipart::Form::new();
-        if let Some(external_id) = &external_id {
-            form = form.text("external_id", external_id.clone());
-        }
-        let path = format!("/v1/knowledge-bases/{knowledge_base}/documents");
-        let request = client.request(Method::POST, &path).multipart(form.part("file", part));
-        let response = request.send().await.context("the server cannot be reached")?;
-        let busy = matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        if !busy || attempt == TRIES {
-            return client::json(response).await;
-        }
-        let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-        tokio::time::sleep(Duration::from_secs(wait.unwrap_or(1).min(60))).await;
-    }
-    bail!("the server stayed busy")
-}
-
-type Upload = (Vec<u8>, Option<String>, Option<String>);
-
-/// Bytes, file name, and the name it is known by.
-fn read(file: &Path) -> anyhow::Result<Upload> {
-    if file.as_os_str() == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes)?;
-        return Ok((bytes, Some("standard input".to_owned()), None));
-    }
-    let bytes = std::fs::read(file)?;
-    let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
-    let external_id = std::path::absolute(file)?.to_string_lossy().into_owned();
-    Ok((bytes, name, Some(external_id)))
-}
-
-fn bar(files: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} documents  {per_sec}  {elapsed}  {wide_msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(files).with_style(style)
-}
-
-fn tell(bar: &ProgressBar, outcome: &Outcome) {
-    let said = match (&outcome.failure, outcome.unchanged) {
-        (Some(failure), _) => format!("failed     {}: {failure}", outcome.name),
-        (None, true) => format!("unchanged  {}", outcome.name),
-        (None, false) => format!("indexed    {}", outcome.name),
-    };
-    bar.inc(1);
-    bar.set_message(outcome.name.clone());
-    if bar.is_hidden() {
-        line(&said);
-    } else if outcome.failure.is_some() {
-        bar.println(said);
-    }
-}
-
-fn summarise(outcomes: &[Outcome]) -> ExitCode {
-    let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
-    let unchanged = outcomes.iter().filter(|outcome| outcome.failure.is_none() && outcome.unchanged).count();
-    let indexed = outcomes.len() - failed - unchanged;
-    line(&format!("{indexed} indexed, {unchanged} unchanged, {failed} failed"));
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    task::JoinHandle,
 };
 
 use super::table::line;
@@ -15,6 +16,8 @@ use crate::{
     config::Config,
     http, telemetry,
 };
+
+const GIVING_BACK: Duration = Duration::from_secs(5);
 
 pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     telemetry::start_logging(&config)?;
@@ -37,7 +40,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     line(&format!("Almanac listens on {url} (API reference: {url}/docs)"));
     tracing::info!(url, version = env!("CARGO_PKG_VERSION"), "ready");
 
-    let workers = tokio::spawn({
+    let mut workers = tokio::spawn({
         let app = app.clone();
         async move { app.ingest().await }
     });
@@ -48,23 +51,39 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tokio::spawn(server.into_future())
     };
     let upkeep = tokio::spawn(telemetry::upkeep(app.metrics.clone()));
+    let sweeper = tokio::spawn({
+        let app = app.clone();
+        async move { app.sweep_originals().await }
+    });
     stopped.await;
     tracing::info!("stopping: requests and documents in hand may finish");
     app.stop.cancel();
     upkeep.abort();
-    let (end_requests, end_workers) = (requests.abort_handle(), workers.abort_handle());
-    if tokio::time::timeout(patience, async { tokio::join!(requests, workers) }).await.is_err() {
-        tracing::warn!(seconds = patience.as_secs(), "what still ran is cut off; documents in hand are taken up again");
+    sweeper.abort();
+    let end_requests = requests.abort_handle();
+    if tokio::time::timeout(patience, async { tokio::join!(requests, &mut workers) }).await.is_err() {
+        tracing::warn!(seconds = patience.as_secs(), "what still ran is cut off; documents in hand are given back");
         end_requests.abort();
-        end_workers.abort();
+        app.cut.cancel();
+        give_back(workers).await;
     }
     // Another server may serve this folder by now only if ours has let go of it, so the file is still ours.
     let _ = fs::remove_file(address_file);
     app.shut_down().await
 }
 
+/// Waits a moment for documents in hand to be given back; their leases run out anyway.
+pub(super) async fn give_back(mut workers: JoinHandle<()>) {
+    if workers.is_finished() {
+        return;
+    }
+    if tokio::time::timeout(GIVING_BACK, &mut workers).await.is_err() {
+        workers.abort();
+    }
+}
+
 /// Resolves at Ctrl-C or a termination signal.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+pub(super) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut interrupts = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminations = signal(SignalKind::terminate()).context("cannot listen for a termination signal")?;
     Ok(async move {

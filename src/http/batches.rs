@@ -1,30 +1,74 @@
-//! Batches: what became of the documents that were uploaded together, once or as a stream of events.
+//! Batches: files that are uploaded together, in one request or one by one, and what becomes of them, once or as a
+//! stream of events.
 
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Json,
+    http::StatusCode,
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures::Stream;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    body::Id,
+    body::{Body, Id, Page, PageParams, Params, default_limit},
     problem::{Problem, REQUEST_ID},
-    session::{CanRead, Session},
+    session::{CanRead, CanWrite, Session},
 };
-use crate::{app::App, store::batches::Batch};
+use crate::{
+    app::App,
+    store::{
+        batches::Batch,
+        documents::{Document, DocumentStatus},
+    },
+};
 
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(get)).routes(routes!(events))
+    OpenApiRouter::new()
+        .routes(routes!(get))
+        .routes(routes!(close))
+        .routes(routes!(cancel))
+        .routes(routes!(documents))
+        .routes(routes!(events))
 }
 
-/// Between looks at a batch that somebody watches.
-const LOOK: Duration = Duration::from_millis(200);
+/// The endpoints that create: they honour `Idempotency-Key`.
+pub fn creating_router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(create))
+}
+
+/// Between looks at a batch that somebody watches: longer and longer while nothing changes.
+const FIRST_LOOK: Duration = Duration::from_millis(200);
+const LAST_LOOK: Duration = Duration::from_secs(1);
 /// A comment so often keeps proxies from closing a quiet stream.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CreateBatch {
+    knowledge_base_id: Uuid,
+}
+
+/// Open a batch
+///
+/// Uploads with `?batch_id=` add to it until it is closed or cancelled.
+#[utoipa::path(post, path = "/v1/batches", tag = "documents", request_body = CreateBatch,
+    responses((status = 201, body = Batch), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+async fn create(
+    session: Session<CanWrite>,
+    Body(body): Body<CreateBatch>,
+) -> Result<(StatusCode, Json<Batch>), Problem> {
+    let mut workspace = session.workspace().await?;
+    workspace.find_knowledge_base(body.knowledge_base_id).await?;
+    let created = workspace.create_batch(body.knowledge_base_id).await?;
+    workspace.commit().await?;
+    Ok((StatusCode::CREATED, Json(created)))
+}
 
 /// Read a batch
 #[utoipa::path(get, path = "/v1/batches/{id}", tag = "documents", params(("id" = Uuid, Path)),
@@ -34,7 +78,67 @@ async fn get(session: Session<CanRead>, Id(id): Id) -> Result<Json<Batch>, Probl
     Ok(Json(session.workspace().await?.batch(id).await?))
 }
 
-/// Watch a batch: `progress` whenever a count changes, then `done` (or `error`, a problem)
+/// Close a batch: no more files can be added
+#[utoipa::path(post, path = "/v1/batches/{id}/close", tag = "documents", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Batch), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+async fn close(session: Session<CanWrite>, Id(id): Id) -> Result<Json<Batch>, Problem> {
+    let mut workspace = session.workspace().await?;
+    let closed = workspace.close_batch(id).await?;
+    workspace.commit().await?;
+    Ok(Json(closed))
+}
+
+/// Cancel a batch: close it, and fail what it put into the queue and is not ingested yet
+///
+/// Such documents are `failed` with the code `cancelled` and can be retried; where one is a new version, the version
+/// before stays in search. A document that another upload had put into the queue stays there.
+#[utoipa::path(post, path = "/v1/batches/{id}/cancel", tag = "documents", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Batch), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+async fn cancel(session: Session<CanWrite>, Id(id): Id) -> Result<Json<Batch>, Problem> {
+    let mut workspace = session.workspace().await?;
+    let cancelled = workspace.cancel_batch(id).await?;
+    workspace.commit().await?;
+    Ok(Json(cancelled))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListParams {
+    status: Option<DocumentStatus>,
+    #[serde(default = "default_limit")]
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: i64,
+    cursor: Option<String>,
+}
+
+/// List the documents of a batch
+///
+/// One for every file that `document_counts` counts: not those that were superseded or deleted since.
+#[utoipa::path(get, path = "/v1/batches/{id}/documents", tag = "documents", params(("id" = Uuid, Path), ListParams),
+    responses((status = 200, body = Page<Document>), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+async fn documents(
+    session: Session<CanRead>,
+    Id(id): Id,
+    Params(params): Params<ListParams>,
+) -> Result<Json<Page<Document>>, Problem> {
+    let page = PageParams { limit: params.limit, cursor: params.cursor };
+    let (after, limit) = (page.after()?, page.rows()?);
+    let mut workspace = session.workspace().await?;
+    if !workspace.has_batch(id).await? {
+        return Err(Problem::not_found("batch"));
+    }
+    let rows = workspace.batch_documents(id, params.status, after, limit).await?;
+    let Json(Page { data, next_cursor }) = page.page(rows, |row| row.file_id.to_string());
+    let data = data.into_iter().map(|row| row.document.into_document(row.unchanged)).collect();
+    Ok(Json(Page { data, next_cursor }))
+}
+
+/// Watch a batch: `progress` whenever it changes, then `done` (or `error`, a problem)
+///
+/// Each but `error` carries the batch. The stream of an open batch goes on until it is closed and done.
 #[utoipa::path(get, path = "/v1/batches/{id}/events", tag = "documents", params(("id" = Uuid, Path)),
     responses((status = 200, body = String, content_type = "text/event-stream"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
@@ -43,9 +147,11 @@ async fn events(
     session: Session<CanRead>,
     Id(id): Id,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    session.workspace().await?.batch(id).await?;
+    if !session.workspace().await?.has_batch(id).await? {
+        return Err(Problem::not_found("batch"));
+    }
     let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
-    let watch = Watch { session, id, request_id, last: None, ended: false };
+    let watch = Watch { session, id, request_id, last: None, pause: FIRST_LOOK, ended: false };
     let stream = futures::stream::unfold(watch, |mut watch| async move {
         let event = REQUEST_ID.scope(watch.request_id.clone(), watch.next()).await?;
         Some((Ok(event), watch))
@@ -58,6 +164,7 @@ struct Watch {
     id: Uuid,
     request_id: String,
     last: Option<Batch>,
+    pause: Duration,
     ended: bool,
 }
 
@@ -73,12 +180,16 @@ impl Watch {
         }
         loop {
             match self.look().await {
-                Ok(batch) if self.last.as_ref().map(|last| last.document_counts) != Some(batch.document_counts) => {
+                Ok(batch) if self.last.as_ref() != Some(&batch) => {
                     self.last = Some(batch);
+                    self.pause = FIRST_LOOK;
                     return Some(event("progress", &self.last));
                 }
                 Ok(_) if self.session.stop.is_cancelled() => return None,
-                Ok(_) => tokio::time::sleep(LOOK).await,
+                Ok(_) => {
+                    tokio::time::sleep(self.pause).await;
+                    self.pause = (self.pause * 3 / 2).min(LAST_LOOK);
+                }
                 Err(problem) => {
                     self.ended = true;
                     return Some(event("error", &problem));

@@ -1,21 +1,26 @@
 //! Documents: upload, read, change, delete, retry.
 
+use std::ops::Range;
+
 use axum::{
     Json,
     body::Body as ResponseBody,
-    extract::{FromRequest, Multipart, Request},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::{DefaultBodyLimit, FromRequest, Multipart, Request},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
+    admission::admit,
     body::{Body, Id, Page, PageParams, Params, check_metadata, check_name, default_limit},
+    idempotency::{FORM, Reserved, max_json},
     problem::{Code, Problem},
     session::{CanRead, CanWrite, Session},
     upload::{self, UploadDocument},
@@ -24,7 +29,7 @@ use crate::{
     app::App,
     store::{
         chunks::Chunk,
-        documents::{Document, DocumentChange, DocumentRow, DocumentStatus},
+        documents::{Document, DocumentChange, DocumentStatus},
     },
 };
 
@@ -51,12 +56,20 @@ pub struct Uploaded {
     pub documents: Vec<Document>,
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct CreateParams {
+    /// An open batch of this knowledge base to add the documents to; without it they are a batch of their own.
+    batch_id: Option<Uuid>,
+}
+
 /// Upload documents
 ///
 /// One JSON document, or `multipart/form-data` with one or more `file` parts, an optional `metadata` part (a JSON
 /// object, for all), `title` and `external_id`. `Prefer: wait=N` (60 at most) waits until all are in a terminal state.
 #[utoipa::path(post, path = "/v1/knowledge-bases/{id}/documents", tag = "documents",
-    params(("id" = Uuid, Path), ("Prefer" = Option<String>, Header, description = "wait=N, in seconds")),
+    params(("id" = Uuid, Path), CreateParams, ("Prefer" = Option<String>, Header, description = "wait=N, in seconds")),
     request_body(content((UploadDocument = "application/json"), (upload::UploadFiles = "multipart/form-data"))),
     responses((status = 200, description = "All documents are in a terminal state", body = Uploaded),
         (status = 202, body = Uploaded),
@@ -65,24 +78,35 @@ pub struct Uploaded {
 async fn create(
     session: Session<CanWrite>,
     Id(id): Id,
+    Params(params): Params<CreateParams>,
     headers: HeaderMap,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Problem> {
     let wait = upload::wait(&headers)?;
-    session.workspace().await?.knowledge_base(id).await?;
-    let batch_id = Uuid::now_v7();
+    let admitted = admit(&session).await?;
+    let batch_id = batch(&session, id, params.batch_id).await?;
     let documents = match super::body::content_type(&headers).as_str() {
-        "multipart/form-data" => {
+        FORM => {
+            let reserved = request.extensions_mut().remove::<Reserved>();
             let form = Multipart::from_request(request, &())
                 .await
                 .map_err(|error| Problem::new(Code::MalformedRequest, error.body_text()))?;
-            upload::receive_files(&session, id, batch_id, form).await?
+            let received = upload::receive_files(&session, id, form).await?;
+            if let Some(reserved) = reserved
+                && let Some(answered) = reserved.confirm(received.sha256()).await?
+            {
+                return Ok(answered);
+            }
+            upload::register_files(&session, id, batch_id, received).await?
         }
         _ => {
-            let Body(document) = Body::<UploadDocument>::from_request(request, &()).await?;
+            DefaultBodyLimit::max(max_json(&session)).apply(&mut request);
+            let body = Body::<UploadDocument>::from_request(request, &()).await;
+            let Body(document) = body.map_err(|problem| or_as_a_file(problem, max_json(&session)))?;
             vec![upload::receive_text(&session, id, batch_id, document).await?]
         }
     };
+    drop(admitted);
     session.bell.notify_one();
     let documents = match wait {
         Some(wait) => upload::wait_for_end(&session, documents, wait).await?,
@@ -91,6 +115,27 @@ async fn create(
     let ended = documents.iter().all(|document| document.status.is_terminal());
     let status = if wait.is_some() && ended { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(Uploaded { batch_id, documents })).into_response())
+}
+
+/// The batch that an upload goes into, looked at before its bytes are taken: the one that was asked for, or a new one.
+async fn batch(session: &Session<CanWrite>, knowledge_base_id: Uuid, asked: Option<Uuid>) -> Result<Uuid, Problem> {
+    let mut workspace = session.workspace().await?;
+    workspace.find_knowledge_base(knowledge_base_id).await?;
+    match asked {
+        None => Ok(Uuid::now_v7()),
+        Some(id) if workspace.batch_is_open(id, knowledge_base_id).await? => Ok(id),
+        Some(_) => Err(upload::batch_closed()),
+    }
+}
+
+fn or_as_a_file(problem: Problem, most: usize) -> Problem {
+    match problem.code {
+        Code::TooLarge => {
+            let detail = format!("A document in JSON may have {} MiB at most; send it as a file instead.", most >> 20);
+            Problem::new(Code::TooLarge, detail)
+        }
+        _ => problem,
+    }
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -114,7 +159,7 @@ async fn list(
 ) -> Result<Json<Page<Document>>, Problem> {
     let page = PageParams { limit: params.limit, cursor: params.cursor };
     let mut workspace = session.workspace().await?;
-    workspace.knowledge_base(id).await?;
+    workspace.find_knowledge_base(id).await?;
     let rows = workspace.documents(id, params.status, page.after()?, page.rows()?).await?;
     let documents = rows.into_iter().map(|row| row.into_document(false)).collect();
     Ok(page.page(documents, |document: &Document| document.id.to_string()))
@@ -187,7 +232,9 @@ async fn delete(
     }
     let (knowledge_base_id, original) = workspace.purge_document(id).await?;
     workspace.commit().await?;
-    session.originals.remove(session.workspace_id(), knowledge_base_id, original).await.map_err(Problem::internal)?;
+    if let Err(error) = session.originals.remove(session.workspace_id(), knowledge_base_id, original).await {
+        tracing::warn!(%error, "the original of a purged document could not be removed; the sweep will");
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -216,27 +263,92 @@ async fn retry(session: Session<CanWrite>, Id(id): Id) -> Result<(StatusCode, Js
 }
 
 /// The uploaded bytes, unchanged
-#[utoipa::path(get, path = "/v1/documents/{id}/content", tag = "documents", params(("id" = Uuid, Path)),
+///
+/// One range may be asked for. When the stored bytes are not those that were uploaded, the answer breaks off.
+#[utoipa::path(get, path = "/v1/documents/{id}/content", tag = "documents",
+    params(("id" = Uuid, Path), ("Range" = Option<String>, Header, description = "bytes=FIRST-LAST")),
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "The range", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", body = Problem, content_type = "application/problem+json")))]
-async fn content(session: Session<CanRead>, Id(id): Id) -> Result<Response, Problem> {
+async fn content(session: Session<CanRead>, Id(id): Id, headers: HeaderMap) -> Result<Response, Problem> {
     let document = session.workspace().await?.document(id).await?;
-    let path = session.originals.path(document.workspace_id, document.knowledge_base_id, document.original);
-    let file = tokio::fs::File::open(path).await.map_err(Problem::internal)?;
-    let mut response = Response::new(ResponseBody::from_stream(ReaderStream::new(file)));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_LENGTH, document.size.into());
-    headers.insert(header::CONTENT_TYPE, content_type_header(&document));
+    let size = u64::try_from(document.size).unwrap_or(0);
+    let etag = format!("\"{}\"", hex::encode(&document.sha256));
+    let mut response = match wanted_range(&headers, &etag, size) {
+        Wanted::Whole => {
+            let original = session.originals.read_checked(&document).await?;
+            send(original, StatusCode::OK, size, None)
+        }
+        Wanted::Range(range) => {
+            let length = range.end - range.start;
+            let content_range = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+            let original = session.originals.read_range(&document, range).await?;
+            send(original, StatusCode::PARTIAL_CONTENT, length, Some(content_range))
+        }
+        Wanted::Nothing => {
+            let detail = format!("The document has {size} bytes; the range lies beyond them.");
+            let mut refusal = Problem::new(Code::RangeNotSatisfiable, detail).into_response();
+            insert(&mut refusal, header::CONTENT_RANGE, &format!("bytes */{size}"));
+            return Ok(refusal);
+        }
+    };
+    insert(&mut response, header::CONTENT_TYPE, &document.content_type);
+    insert(&mut response, header::ETAG, &etag);
+    insert(&mut response, header::ACCEPT_RANGES, "bytes");
     // An uploaded page must not run as one of ours.
-    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    insert(&mut response, header::CONTENT_DISPOSITION, "attachment");
+    insert(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     Ok(response)
 }
 
-fn content_type_header(document: &DocumentRow) -> HeaderValue {
-    HeaderValue::from_str(&document.content_type)
-        .unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"))
+/// What is read ahead of a client.
+const CONTENT_CHUNK: usize = 64 * 1024;
+
+fn send(
+    bytes: impl AsyncRead + Send + 'static,
+    status: StatusCode,
+    length: u64,
+    content_range: Option<String>,
+) -> Response {
+    let body = ResponseBody::from_stream(ReaderStream::with_capacity(bytes, CONTENT_CHUNK));
+    let mut response = (status, body).into_response();
+    response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    if let Some(range) = content_range {
+        insert(&mut response, header::CONTENT_RANGE, &range);
+    }
+    response
+}
+
+/// A value that is no header is left out: a browser then guesses nothing, thanks to `nosniff`.
+fn insert(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    Whole,
+    Range(Range<u64>),
+    Nothing,
+}
+
+/// One range of bytes (RFC 9110, section 14); several, other units and what is malformed count as none, as they may, and so
+/// does a range of another version.
+fn wanted_range(headers: &HeaderMap, etag: &str, size: u64) -> Wanted {
+    if headers.get(header::IF_RANGE).is_some_and(|version| version != etag) {
+        return Wanted::Whole;
+    }
+    let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok()?.trim().strip_prefix("bytes="));
+    let Some((first, last)) = range.and_then(|range| range.split_once('-')) else { return Wanted::Whole };
+    let range = match (first.trim().parse::<u64>(), last.trim().parse::<u64>()) {
+        (Ok(first), Ok(last)) if first <= last => first..last.saturating_add(1).min(size),
+        (Ok(first), Err(_)) if last.trim().is_empty() => first..size,
+        (Err(_), Ok(count)) if first.trim().is_empty() => size.saturating_sub(count)..size,
+        _ => return Wanted::Whole,
+    };
+    if range.is_empty() { Wanted::Nothing } else { Wanted::Range(range) }
 }
 
 /// The extracted text that all offsets refer to
@@ -263,4 +375,40 @@ async fn chunks(
     workspace.document(id).await?;
     let rows = workspace.chunks(id, page.after()?, page.rows()?).await?;
     Ok(page.page(rows, |chunk| chunk.index.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_ten(range: &str, if_range: Option<&str>) -> Wanted {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RANGE, range.parse().unwrap());
+        if let Some(etag) = if_range {
+            headers.insert(header::IF_RANGE, etag.parse().unwrap());
+        }
+        wanted_range(&headers, "\"one\"", 10)
+    }
+
+    #[test]
+    fn a_single_range_is_understood() {
+        assert_eq!(of_ten("bytes=0-3", None), Wanted::Range(0..4));
+        assert_eq!(of_ten("bytes=8-99", None), Wanted::Range(8..10));
+        assert_eq!(of_ten("bytes=7-", None), Wanted::Range(7..10));
+        assert_eq!(of_ten("bytes=-4", None), Wanted::Range(6..10));
+        assert_eq!(of_ten("bytes=-99", None), Wanted::Range(0..10));
+        assert_eq!(of_ten("bytes=0-18446744073709551615", None), Wanted::Range(0..10));
+        assert_eq!(of_ten("bytes=0-3", Some("\"one\"")), Wanted::Range(0..4));
+    }
+
+    #[test]
+    fn what_lies_beyond_is_refused_and_what_is_no_single_range_is_ignored() {
+        for beyond in ["bytes=10-", "bytes=10-12", "bytes=-0"] {
+            assert_eq!(of_ten(beyond, None), Wanted::Nothing, "{beyond}");
+        }
+        for other in ["bytes=3-1", "bytes=0-1,4-5", "lines=1-2", "bytes=", "bytes=-", "bytes=a-b", "bytes=+1-2x"] {
+            assert_eq!(of_ten(other, None), Wanted::Whole, "{other}");
+        }
+        assert_eq!(of_ten("bytes=0-3", Some("\"another\"")), Wanted::Whole);
+    }
 }

@@ -8,17 +8,21 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     body::{Body, Id, Page, PageParams, Params, check_description, check_metadata, check_name},
-    problem::Problem,
+    problem::{Code, Problem},
     session::{CanRead, CanWrite, Session},
 };
 use crate::{
     app::App,
     lexemes::Language,
-    store::knowledge_bases::{KnowledgeBase, KnowledgeBaseChange, NewKnowledgeBase},
+    store::{
+        Workspace,
+        knowledge_bases::{KnowledgeBase, KnowledgeBaseChange, NewKnowledgeBase},
+        reindexings::IndexPlan,
+    },
 };
 
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, change, delete))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, change, delete)).routes(routes!(cancel_reindexing))
 }
 
 /// The endpoints that create: they honour `Idempotency-Key`.
@@ -46,7 +50,7 @@ pub struct CreateKnowledgeBase {
     /// Tokens that neighbouring chunks of one long block share; less than half of chunk_size.
     #[schema(minimum = 0, default = 50)]
     chunk_overlap: Option<i32>,
-    /// Only the model that this server runs.
+    /// One of the models that this server runs; its own when left out.
     embedding_model: Option<String>,
     /// For stemming and stop words.
     language: Option<Language>,
@@ -64,6 +68,14 @@ pub struct ChangeKnowledgeBase {
     /// Weight of the vector score in hybrid search; the rest is full text.
     #[schema(minimum = 0, maximum = 1)]
     fusion_weight: Option<f32>,
+    /// Another of the models that this server runs. Documents are embedded again in the background; searches go on with
+    /// the old vectors until all are there.
+    embedding_model: Option<String>,
+    /// Documents are cut again in the background, likewise.
+    #[schema(minimum = 16, maximum = 8192)]
+    chunk_size: Option<i32>,
+    #[schema(minimum = 0)]
+    chunk_overlap: Option<i32>,
     #[schema(value_type = Option<Object>)]
     metadata: Option<Value>,
 }
@@ -89,22 +101,26 @@ impl CreateKnowledgeBase {
         check_description(self.description.as_deref())?;
         let metadata = self.metadata.unwrap_or_else(|| json!({}));
         check_metadata("/metadata", &metadata)?;
-        let model = self.embedding_model.unwrap_or_else(|| app.embedder.name().to_owned());
-        if model != app.embedder.name() {
-            return Err(Problem::invalid("/embedding_model", format!("this server runs {}", app.embedder.name())));
-        }
-        let (chunk_size, chunk_overlap) = sizes(self.chunk_size, self.chunk_overlap, app.embedder.window())?;
+        let model = self.embedding_model.as_deref().unwrap_or(app.embedders.default().name());
         Ok(NewKnowledgeBase {
             name: self.name,
             description: self.description,
-            chunk_size,
-            chunk_overlap,
-            embedding_model: model,
-            dimensions: i32::try_from(app.embedder.dimensions()).unwrap_or(i32::MAX),
+            index: plan(app, model, self.chunk_size, self.chunk_overlap)?,
             language: self.language.unwrap_or_default().name(),
             metadata,
         })
     }
+}
+
+/// How documents are to be cut and embedded, within what the model takes.
+fn plan(app: &App, model: &str, size: Option<i32>, overlap: Option<i32>) -> Result<IndexPlan, Problem> {
+    let Some(embedder) = app.embedders.find(model) else {
+        let known: Vec<&str> = app.embedders.all().map(|embedder| embedder.name()).collect();
+        return Err(Problem::invalid("/embedding_model", format!("this server runs {}", known.join(", "))));
+    };
+    let (chunk_size, chunk_overlap) = sizes(size, overlap, embedder.window())?;
+    let dimensions = i32::try_from(embedder.dimensions()).unwrap_or(i32::MAX);
+    Ok(IndexPlan { embedding_model: embedder.name().to_owned(), dimensions, chunk_size, chunk_overlap })
 }
 
 fn sizes(size: Option<i32>, overlap: Option<i32>, window: usize) -> Result<(i32, i32), Problem> {
@@ -162,16 +178,60 @@ async fn change(
     if body.fusion_weight.is_some_and(|weight| !(0.0..=1.0).contains(&weight)) {
         return Err(Problem::invalid("/fusion_weight", "must be from 0 to 1"));
     }
+    let mut workspace = session.workspace().await?;
+    let before = workspace.knowledge_base(id).await?;
+    body.reindex(&session, &mut workspace, &before).await?;
     let change = KnowledgeBaseChange {
         name: body.name,
         description: body.description,
         fusion_weight: body.fusion_weight,
         metadata: body.metadata,
     };
-    let mut workspace = session.workspace().await?;
     let changed = workspace.change_knowledge_base(id, &change).await?;
     workspace.commit().await?;
+    session.reindex_bell.notify_one();
     Ok(Json(changed))
+}
+
+impl ChangeKnowledgeBase {
+    /// Starts what the change asks for, unless it is under way; going back to what is searched gives that up.
+    async fn reindex(
+        &self,
+        session: &Session<CanWrite>,
+        workspace: &mut Workspace,
+        before: &KnowledgeBase,
+    ) -> Result<(), Problem> {
+        if self.embedding_model.is_none() && self.chunk_size.is_none() && self.chunk_overlap.is_none() {
+            return Ok(());
+        }
+        let aim = before.aim();
+        let model = self.embedding_model.as_deref().unwrap_or(&aim.embedding_model);
+        let overlap = self.chunk_overlap.unwrap_or(aim.chunk_overlap.min(self.chunk_size.unwrap_or(i32::MAX) / 2));
+        let plan = plan(&session.app, model, self.chunk_size.or(Some(aim.chunk_size)), Some(overlap))?;
+        if plan == before.plan() {
+            workspace.cancel_reindexing(before.id).await?;
+        } else if plan == before.aim() {
+            workspace.resume_reindexing(before.id).await?;
+        } else {
+            workspace.start_reindexing(before.id, &plan).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Give up a change of embedding model or chunk size
+#[utoipa::path(delete, path = "/v1/knowledge-bases/{id}/reindexing", tag = "knowledge bases", params(("id" = Uuid, Path)),
+    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+async fn cancel_reindexing(session: Session<CanWrite>, Id(id): Id) -> Result<StatusCode, Problem> {
+    let mut workspace = session.workspace().await?;
+    workspace.knowledge_base(id).await?;
+    if !workspace.cancel_reindexing(id).await? {
+        return Err(Problem::new(Code::NotFound, "No change of embedding model or chunk size is under way."));
+    }
+    workspace.commit().await?;
+    session.reindex_bell.notify_one();
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Delete a knowledge base with all its documents
@@ -182,6 +242,8 @@ async fn delete(session: Session<CanWrite>, Id(id): Id) -> Result<StatusCode, Pr
     let mut workspace = session.workspace().await?;
     workspace.delete_knowledge_base(id).await?;
     workspace.commit().await?;
-    session.originals.remove_all(session.workspace_id(), id).await.map_err(Problem::internal)?;
+    if let Err(error) = session.originals.remove_all(session.workspace_id(), id).await {
+        tracing::warn!(%error, "the originals of a deleted knowledge base could not be removed; the sweep will");
+    }
     Ok(StatusCode::NO_CONTENT)
 }

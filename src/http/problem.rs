@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::{
     answer::SearchError,
     app::limits::TooOften,
+    ingest::originals::OriginalError,
     models::ModelError,
     store::StoreError,
     text_to_sql::{QueryError, engine::EngineError, guard::Violation},
@@ -68,12 +69,16 @@ pub enum Code {
     InvalidRequest,
     UnsupportedMediaType,
     TooLarge,
+    RangeNotSatisfiable,
     Conflict,
     NameTaken,
+    BatchClosed,
     IdempotencyKeyReused,
     IdempotencyKeyInUse,
     EmbeddingModelChanged,
     TooManyRequests,
+    QueueFull,
+    ServerBusy,
     SqlRejected,
     DatabaseNotReady,
     DatabaseNotAllowed,
@@ -96,8 +101,10 @@ impl Code {
             Code::MalformedJson | Code::MalformedRequest => StatusCode::BAD_REQUEST,
             Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Code::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Code::Conflict
             | Code::NameTaken
+            | Code::BatchClosed
             | Code::IdempotencyKeyInUse
             | Code::EmbeddingModelChanged
             | Code::DatabaseNotReady => StatusCode::CONFLICT,
@@ -106,9 +113,9 @@ impl Code {
             | Code::SqlRejected
             | Code::SqlFailed
             | Code::DatabaseNotAllowed => StatusCode::UNPROCESSABLE_ENTITY,
-            Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Code::TooManyRequests | Code::QueueFull => StatusCode::TOO_MANY_REQUESTS,
             Code::DatabaseUnreachable | Code::ModelUnavailable => StatusCode::BAD_GATEWAY,
-            Code::StoreUnavailable | Code::DatabaseBusy => StatusCode::SERVICE_UNAVAILABLE,
+            Code::StoreUnavailable | Code::DatabaseBusy | Code::ServerBusy => StatusCode::SERVICE_UNAVAILABLE,
             Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -217,6 +224,22 @@ impl From<StoreError> for Problem {
     }
 }
 
+impl From<OriginalError> for Problem {
+    fn from(error: OriginalError) -> Problem {
+        match error {
+            OriginalError::Unavailable(_) => {
+                tracing::warn!(%error, "the storage for files is not available");
+                let detail = "The storage for files is not available just now; try again.";
+                Problem::new(Code::StoreUnavailable, detail).retry_after(5)
+            }
+            OriginalError::Missing | OriginalError::Damaged(_) => {
+                tracing::error!(%error, "an original cannot be read");
+                Problem::new(Code::Internal, format!("{error}: restore it from a backup, or upload it again."))
+            }
+        }
+    }
+}
+
 impl From<SearchError> for Problem {
     fn from(error: SearchError) -> Problem {
         match error {
@@ -227,10 +250,10 @@ impl From<SearchError> for Problem {
                 let problem = Problem::new(Code::InvalidRequest, "The filter is malformed.");
                 errors.into_iter().fold(problem, |problem, error| problem.with_error(error.pointer, error.detail))
             }
-            SearchError::OtherModel { name, made_with } => Problem::new(
+            SearchError::OtherModel { name, made_with, searched_with } => Problem::new(
                 Code::EmbeddingModelChanged,
                 format!(
-                    "The knowledge base \"{name}\" was made with the embedding model {made_with}, which this server does not run. Search it with \"mode\": \"text\", or upload its documents to a new knowledge base."
+                    "The knowledge base \"{name}\" has the embedding model {made_with}, others of this search have {searched_with}. Search them one by one or with \"mode\": \"text\", or change its embedding_model."
                 ),
             ),
             SearchError::Model(error) => error.into(),

@@ -88,7 +88,7 @@ async fn search(session: Session<CanRead>, Body(body): Body<SearchBody>) -> Resu
         min_score: body.min_score,
         explain: body.explain.unwrap_or(false),
     };
-    let mut response = answer::search(&session.store, session.workspace_id(), &*session.embedder, &request).await?;
+    let mut response = answer::search(&session.store, session.workspace_id(), &session.embedders, &request).await?;
     if rerank {
         response.degraded.push("reranker: none is configured".to_owned());
     }

@@ -9,7 +9,7 @@ use axum::{
     },
     http::HeaderMap,
 };
-use bytes::Bytes;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -17,12 +17,13 @@ use uuid::Uuid;
 
 use super::{
     body::{check_metadata, check_name, parse},
-    problem::{Code, Problem},
+    idempotency::digest,
+    problem::{Code, Problem, REQUEST_ID},
     session::{CanWrite, Session},
 };
 use crate::{
     ingest::{
-        extract,
+        extract::{self, ContentType, UnsupportedType},
         originals::{Draft, Written},
     },
     store::documents::{Document, Registered, Upload},
@@ -34,9 +35,12 @@ const MAX_EXTERNAL_ID: usize = 500;
 const MAX_FILES: usize = 1_000;
 /// The parts of a form that are not files.
 const MAX_FIELD: usize = 64 * 1024;
+/// How long a client may send nothing in the midst of a form.
+const SILENCE: Duration = Duration::from_secs(60);
 const MAX_WAIT: u64 = 60;
-/// Between looks at documents that somebody waits for.
-const LOOK: Duration = Duration::from_millis(50);
+/// Between looks at documents that somebody waits for: a short one is seen at once, a long one costs little.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const LAST_LOOK: Duration = Duration::from_millis(500);
 
 /// One document as text.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -64,6 +68,8 @@ pub struct UploadFiles {
     external_id: Option<String>,
     /// A JSON object, for all files.
     metadata: Option<String>,
+    /// What opens the files, where they are encrypted; it is kept sealed.
+    password: Option<String>,
 }
 
 /// `Prefer: wait=N` (RFC 7240).
@@ -84,50 +90,103 @@ pub async fn receive_text(
     batch_id: Uuid,
     document: UploadDocument,
 ) -> Result<Document, Problem> {
-    let form = Form {
-        title: document.title,
-        external_id: document.external_id,
-        metadata: document.metadata,
-        declared: document.content_type.or_else(|| Some("text/plain".to_owned())),
-    };
+    let form =
+        Form { title: document.title, external_id: document.external_id, metadata: document.metadata, password: None };
+    let declared = document.content_type.as_deref().unwrap_or("text/plain");
     form.check()?;
-    let mut draft = session.originals.draft().await.map_err(Problem::internal)?;
-    draft.write(&Bytes::from(document.content)).await.map_err(Problem::internal)?;
-    let written = draft.finish().await.map_err(Problem::internal)?;
-    let upload = form.upload(knowledge_base_id, batch_id, &written, None)?;
+    let mut draft = session.originals.draft(session.workspace_id(), knowledge_base_id);
+    draft.write(document.content.as_bytes()).await?;
+    let written = draft.finish().await?;
+    let content_type =
+        extract::detect(&written.head, None, Some(declared)).map_err(|unsupported| refused(&unsupported))?;
+    let upload = form.upload(session, knowledge_base_id, batch_id, &written, content_type, None)?;
     register(session, vec![(upload, written)]).await?.pop().ok_or_else(|| Problem::internal("an upload vanished"))
 }
 
-/// The files of a form, streamed to disk one after the other; all are registered in one transaction.
+/// A form whose files are in the storage; dropped, it leaves nothing there.
+#[derive(Default)]
+pub struct Received {
+    form: Form,
+    files: Vec<ReceivedFile>,
+    /// Of all that was received, in order, and not of how it was wrapped.
+    sha256: Vec<u8>,
+}
+
+struct ReceivedFile {
+    written: Written,
+    name: Option<String>,
+    content_type: Result<ContentType, UnsupportedType>,
+}
+
+impl Received {
+    pub fn sha256(&self) -> &[u8] {
+        &self.sha256
+    }
+
+    fn add_file(&mut self, mut written: Written, name: Option<String>, declared: Option<&str>) {
+        let words = [name.as_deref(), declared].map(|word| word.unwrap_or_default().as_bytes());
+        self.sha256 = digest(&[&self.sha256, b"file", words[0], words[1], &written.sha256]);
+        // Its first bytes are not kept: a form may have a thousand files.
+        let head = std::mem::take(&mut written.head);
+        let content_type = extract::detect(&head, name.as_deref(), declared);
+        self.files.push(ReceivedFile { written, name, content_type });
+    }
+
+    fn add_field(&mut self, name: &str, value: String) -> Result<(), Problem> {
+        if name == "password" {
+            // Not even a hash of it is kept.
+            self.form.password = Some(SecretString::from(value));
+            return Ok(());
+        }
+        self.sha256 = digest(&[&self.sha256, name.as_bytes(), value.as_bytes()]);
+        match name {
+            "metadata" => self.form.metadata = Some(parse(value.as_bytes())?),
+            "external_id" => self.form.external_id = Some(value),
+            _ => self.form.title = Some(value),
+        }
+        Ok(())
+    }
+}
+
+/// The files of a form, streamed to the storage one after the other.
 pub async fn receive_files(
     session: &Session<CanWrite>,
     knowledge_base_id: Uuid,
-    batch_id: Uuid,
     mut multipart: Multipart,
-) -> Result<Vec<Document>, Problem> {
-    let mut form = Form::default();
-    let mut files: Vec<(Written, Option<String>, Option<String>)> = Vec::new();
-    while let Some(field) = multipart.next_field().await.map_err(|error| broken_form(&error))? {
+) -> Result<Received, Problem> {
+    let mut received = Received::default();
+    while let Some(field) = patiently(multipart.next_field()).await? {
         match field.name().unwrap_or_default() {
             "file" => {
                 let (name, declared) = (field.file_name().map(str::to_owned), field.content_type().map(str::to_owned));
-                let draft = receive_file(session, field).await?;
-                files.push((draft.finish().await.map_err(Problem::internal)?, name, declared));
+                let draft = receive_file(session, knowledge_base_id, field).await?;
+                received.add_file(draft.finish().await?, name, declared.as_deref());
             }
-            "metadata" => form.metadata = Some(parse(small_field(field).await?.as_bytes())?),
-            "external_id" => form.external_id = Some(small_field(field).await?),
-            "title" => form.title = Some(small_field(field).await?),
+            name @ ("metadata" | "external_id" | "title" | "password") => {
+                let name = name.to_owned();
+                received.add_field(&name, small_field(field).await?)?;
+            }
             other => {
                 return Err(Problem::invalid(
                     format!("/{other}"),
-                    "is no part of this form: file, metadata, external_id, title",
+                    "is no part of this form: file, metadata, external_id, title, password",
                 ));
             }
         }
-        if files.len() > MAX_FILES {
+        if received.files.len() > MAX_FILES {
             return Err(Problem::new(Code::TooLarge, format!("Send at most {MAX_FILES} files in one request.")));
         }
     }
+    Ok(received)
+}
+
+/// Registers the files of a form in one transaction.
+pub async fn register_files(
+    session: &Session<CanWrite>,
+    knowledge_base_id: Uuid,
+    batch_id: Uuid,
+    Received { form, files, .. }: Received,
+) -> Result<Vec<Document>, Problem> {
     if files.is_empty() {
         return Err(Problem::invalid("/file", "is missing: send one or more files"));
     }
@@ -139,23 +198,36 @@ pub async fn receive_files(
     }
     form.check()?;
     let mut uploads = Vec::with_capacity(files.len());
-    for (written, name, declared) in files {
-        let upload = Form { declared, ..form.clone() }.upload(knowledge_base_id, batch_id, &written, name)?;
+    for ReceivedFile { written, name, content_type } in files {
+        let content_type = content_type.map_err(|unsupported| refused(&unsupported))?;
+        let upload = form.clone().upload(session, knowledge_base_id, batch_id, &written, content_type, name)?;
         uploads.push((upload, written));
     }
     register(session, uploads).await
 }
 
-async fn receive_file(session: &Session<CanWrite>, mut field: Field<'_>) -> Result<Draft, Problem> {
+async fn receive_file(
+    session: &Session<CanWrite>,
+    knowledge_base_id: Uuid,
+    mut field: Field<'_>,
+) -> Result<Draft, Problem> {
     let most = session.config.max_upload_bytes as u64;
-    let mut draft = session.originals.draft().await.map_err(Problem::internal)?;
-    while let Some(bytes) = field.chunk().await.map_err(|error| broken_form(&error))? {
-        draft.write(&bytes).await.map_err(Problem::internal)?;
+    let mut draft = session.originals.draft(session.workspace_id(), knowledge_base_id);
+    while let Some(bytes) = patiently(field.chunk()).await? {
+        draft.write(&bytes).await?;
         if draft.size() > most {
             return Err(too_large(most));
         }
     }
     Ok(draft)
+}
+
+/// The next part of a form, from a client that may be slow and not silent.
+async fn patiently<T>(next: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Problem> {
+    match tokio::time::timeout(SILENCE, next).await {
+        Ok(part) => part.map_err(|error| broken_form(&error)),
+        Err(_) => Err(Problem::new(Code::Timeout, format!("Nothing came for {} s.", SILENCE.as_secs()))),
+    }
 }
 
 fn too_large(most: u64) -> Problem {
@@ -165,7 +237,7 @@ fn too_large(most: u64) -> Problem {
 async fn small_field(mut field: Field<'_>) -> Result<String, Problem> {
     let name = field.name().unwrap_or_default().to_owned();
     let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(|error| broken_form(&error))? {
+    while let Some(chunk) = patiently(field.chunk()).await? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_FIELD {
             return Err(Problem::invalid(format!("/{name}"), format!("is larger than {MAX_FIELD} bytes")));
@@ -189,7 +261,7 @@ struct Form {
     title: Option<String>,
     external_id: Option<String>,
     metadata: Option<Value>,
-    declared: Option<String>,
+    password: Option<SecretString>,
 }
 
 impl Form {
@@ -205,15 +277,17 @@ impl Form {
 
     fn upload(
         self,
+        session: &Session<CanWrite>,
         knowledge_base_id: Uuid,
         batch_id: Uuid,
         written: &Written,
+        content_type: ContentType,
         file_name: Option<String>,
     ) -> Result<Upload, Problem> {
-        let content_type = extract::detect(&written.head, file_name.as_deref(), self.declared.as_deref())
-            .map_err(|unsupported| Problem::new(Code::UnsupportedMediaType, unsupported.to_string()))?;
         let file_name =
             file_name.map(|name| name.chars().filter(|c| !c.is_control()).take(MAX_TITLE).collect::<String>());
+        let password = self.password.filter(|password| !password.expose_secret().is_empty());
+        let sealed = password.map(|password| session.sealer.seal(knowledge_base_id, &password));
         let title_given = self.title.is_some();
         let title = self.title.or_else(|| file_name.clone().filter(|name| !name.trim().is_empty()));
         Ok(Upload {
@@ -226,29 +300,40 @@ impl Form {
             content_type: content_type.as_str().to_owned(),
             size: i64::try_from(written.size).unwrap_or(i64::MAX),
             sha256: written.sha256.clone(),
-            original: Uuid::now_v7(),
+            original: written.id,
             metadata: self.metadata.unwrap_or_else(|| json!({})),
+            password: sealed.transpose().map_err(Problem::internal)?,
+            request_id: REQUEST_ID.try_with(Clone::clone).unwrap_or_default(),
         })
     }
 }
 
-/// Registers uploads and puts their bytes in place, all or none; what a new version replaces goes afterwards.
-async fn register(session: &Session<CanWrite>, uploads: Vec<(Upload, Written)>) -> Result<Vec<Document>, Problem> {
+fn refused(unsupported: &UnsupportedType) -> Problem {
+    Problem::new(Code::UnsupportedMediaType, unsupported.to_string())
+}
+
+/// Registers uploads, all or none; what a new version replaces goes afterwards, and so does what was here already.
+async fn register(session: &Session<CanWrite>, mut uploads: Vec<(Upload, Written)>) -> Result<Vec<Document>, Problem> {
     let mut workspace = session.workspace().await?;
     let mut documents = Vec::with_capacity(uploads.len());
-    let mut replaced = Vec::new();
-    for (upload, written) in &uploads {
-        workspace.open_batch(upload.batch_id, upload.knowledge_base_id).await?;
+    let (mut needed, mut replaced) = (Vec::with_capacity(uploads.len()), Vec::new());
+    let (upload, _) = uploads.first().ok_or_else(|| Problem::internal("an upload vanished"))?;
+    if !workspace.enter_batch(upload.batch_id, upload.knowledge_base_id).await? {
+        return Err(batch_closed());
+    }
+    for (upload, _) in &uploads {
         let (row, registered) = workspace.register_upload(upload).await?;
-        if registered != Registered::Unchanged {
-            let placed = session.originals.place(written, row.workspace_id, row.knowledge_base_id, upload.original);
-            placed.await.map_err(Problem::internal)?;
-        }
-        if let Registered::NewVersion(older) = registered {
+        let unchanged = matches!(registered, Registered::Unchanged | Registered::Renewed(_));
+        workspace.add_to_batch(upload.batch_id, &row, unchanged).await?;
+        if let Registered::NewVersion(older) | Registered::Renewed(older) = registered {
             replaced.push((row.knowledge_base_id, older));
         }
-        documents.push(row.into_document(registered == Registered::Unchanged));
+        needed.push(registered != Registered::Unchanged);
+        documents.push(row.into_document(unchanged));
     }
+    // Not before: until here a failure undoes everything. Not later: a commit that fails may still have happened.
+    let needed = uploads.iter_mut().zip(needed).filter(|(_, needed)| *needed);
+    needed.for_each(|((_, written), _)| written.keep());
     workspace.commit().await?;
     for (knowledge_base_id, older) in replaced {
         if let Err(error) = session.originals.remove(session.workspace_id(), knowledge_base_id, older).await {
@@ -259,6 +344,10 @@ async fn register(session: &Session<CanWrite>, uploads: Vec<(Upload, Written)>) 
     Ok(documents)
 }
 
+pub fn batch_closed() -> Problem {
+    Problem::new(Code::BatchClosed, "This batch is closed: no more files can be added to it.")
+}
+
 /// Looks until every document has ended or `wait` is over.
 pub async fn wait_for_end(
     session: &Session<CanWrite>,
@@ -267,8 +356,10 @@ pub async fn wait_for_end(
 ) -> Result<Vec<Document>, Problem> {
     let end = tokio::time::Instant::now() + wait;
     let ids: Vec<Uuid> = documents.iter().map(|document| document.id).collect();
+    let mut look = FIRST_LOOK;
     while !documents.iter().all(|document| document.status.is_terminal()) && tokio::time::Instant::now() < end {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(look).await;
+        look = (look * 3 / 2).min(LAST_LOOK);
         let rows = session.workspace().await?.documents_by_id(&ids).await?;
         for document in &mut documents {
             if let Some(row) = rows.iter().find(|row| row.id == document.id) {

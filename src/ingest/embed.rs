@@ -1,49 +1,127 @@
-//! From chunks to rows: vectors from the embedding model, lexemes and BM25 weights from the text.
+//! From chunks to rows: vectors from the embedding model, lexemes and BM25 weights from the text. A passage that the
+//! index has a vector for, whichever document it came with, is not embedded again.
 
+use std::{collections::HashMap, ops::Range, sync::Arc};
+
+use futures::{Stream, StreamExt, stream};
 use pgvector::HalfVector;
+use uuid::Uuid;
 
-use super::chunk::Chunk;
+use super::{
+    IngestError, Target,
+    chunk::{self, Chunk, Chunked},
+};
 use crate::{
     lexemes::{self, Language},
-    models::{Embedder, ModelError, Passage},
-    store::{chunks::NewChunk, knowledge_bases::KnowledgeBase},
+    models::{Embedder, Passage},
+    store::{Store, StoreError, chunks::NewChunk},
 };
 
-/// Passages handed to the model at a time: bounds memory, and lets a lost lease end the work.
+/// Passages handed to the model at a time: bounds memory and what a crash undoes, and lets a lost lease end the work.
 const PASSAGES_PER_CALL: usize = 256;
 
-/// Embeds `chunks` of `text`, in order.
+/// Rows made and inserted at a time.
+const ROWS_PER_GROUP: usize = 512;
+
+/// Hash and vector of every passage of a document, in order.
+pub type Vectors = Vec<(Uuid, HalfVector)>;
+
+/// The vectors of all chunks. Those of a long document are kept group by group, so that a worker who takes it up after a
+/// crash goes on where the last one was.
 pub async fn embed(
-    embedder: &dyn Embedder,
-    knowledge_base: &KnowledgeBase,
-    text: &str,
-    chunks: Vec<Chunk>,
-) -> Result<Vec<NewChunk>, ModelError> {
-    let language = Language::from_name(&knowledge_base.language).unwrap_or_default();
-    let mut rows = Vec::with_capacity(chunks.len());
-    for group in chunks.chunks(PASSAGES_PER_CALL) {
-        let passages: Vec<Passage> = group.iter().map(|chunk| chunk.passage.clone()).collect();
-        let tokens: usize = passages.iter().map(|passage| passage.token_ids.len()).sum();
-        let vectors = embedder.embed_documents(passages).await?;
-        metrics::counter!("almanac_embedded_tokens_total").increment(tokens as u64);
-        rows.extend(group.iter().zip(vectors).map(|(chunk, vector)| row(text, language, chunk, &vector)));
+    store: &Store,
+    target: &Target,
+    document_id: Uuid,
+    chunked: &Chunked,
+) -> Result<Vectors, IngestError> {
+    let mut vectors = Vec::with_capacity(chunked.len());
+    for group in groups(chunked.len(), PASSAGES_PER_CALL) {
+        let passages: Vec<(Uuid, Passage)> =
+            chunked.passages(group.clone()).map(|passage| (chunk::fingerprint(&passage), passage)).collect();
+        let hashes: Vec<Uuid> = passages.iter().map(|(hash, _)| *hash).collect();
+        let mut workspace = store.workspace(target.workspace_id).await?;
+        let mut known = workspace.known_embeddings(target.index.id, document_id, &hashes).await?;
+        workspace.commit().await?;
+        let new = embed_new(&*target.embedder, passages, &known).await?;
+        if group.end < chunked.len() && !new.is_empty() {
+            let mut workspace = store.workspace(target.workspace_id).await?;
+            workspace.stage_embeddings(target.index.id, document_id, &new).await?;
+            workspace.commit().await?;
+        }
+        known.extend(new);
+        vectors.extend(hashes.into_iter().filter_map(|hash| Some((hash, known.get(&hash)?.clone()))));
     }
-    Ok(rows)
+    Ok(vectors)
 }
 
-fn row(text: &str, language: Language, chunk: &Chunk, vector: &[f32]) -> NewChunk {
+/// The vectors that are not known yet, each passage once.
+async fn embed_new(
+    embedder: &dyn Embedder,
+    passages: Vec<(Uuid, Passage)>,
+    known: &HashMap<Uuid, HalfVector>,
+) -> Result<Vectors, IngestError> {
+    let all = passages.len();
+    let mut new: HashMap<Uuid, Passage> = passages.into_iter().collect();
+    new.retain(|hash, _| !known.contains_key(hash));
+    metrics::counter!("almanac_embeddings_reused_total").increment((all - new.len()) as u64);
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (hashes, passages): (Vec<Uuid>, Vec<Passage>) = new.into_iter().unzip();
+    let tokens: usize = passages.iter().map(|passage| passage.token_ids.len()).sum();
+    let vectors = embedder.embed_documents(passages).await?;
+    metrics::counter!("almanac_embedded_tokens_total").increment(tokens as u64);
+    Ok(hashes.into_iter().zip(vectors).map(|(hash, vector)| (hash, HalfVector::from_f32_slice(&vector))).collect())
+}
+
+/// The rows of all chunks, made in groups while the group before is inserted.
+pub fn rows(
+    chunked: &Arc<Chunked>,
+    vectors: Vectors,
+    language: Language,
+) -> impl Stream<Item = Result<Vec<NewChunk>, StoreError>> + Unpin {
+    let (chunked, vectors, count) = (Arc::clone(chunked), Arc::new(vectors), chunked.len());
+    let work = move |group: Range<usize>| {
+        let (chunked, vectors) = (Arc::clone(&chunked), Arc::clone(&vectors));
+        let rows = tokio::task::spawn_blocking(move || group_rows(&chunked, &vectors, group, language));
+        async move { rows.await.map_err(|_| StoreError::Unavailable(sqlx::Error::WorkerCrashed)) }
+    };
+    stream::iter(groups(count, ROWS_PER_GROUP).map(work)).buffered(2)
+}
+
+fn group_rows(chunked: &Chunked, vectors: &Vectors, group: Range<usize>, language: Language) -> Vec<NewChunk> {
+    let chunks = chunked.chunks(group.clone()).zip(chunked.passages(group.clone()));
+    let vectors = vectors.iter().skip(group.start);
+    chunks
+        .zip(vectors)
+        .map(|((chunk, passage), vector)| row(chunked.text(), language, chunk, &passage, vector))
+        .collect()
+}
+
+fn row(
+    text: &str,
+    language: Language,
+    chunk: Chunk,
+    passage: &Passage,
+    (passage_hash, embedding): &(Uuid, HalfVector),
+) -> NewChunk {
     // What is embedded is also what full text finds: title and heading path count, though they are not stored.
-    let lexemes = lexemes::lexemes(&chunk.passage.text, language);
+    let lexemes = lexemes::lexemes(&passage.text, language);
     let weights = lexemes::bm25_weights(&lexemes, lexemes::length(&lexemes));
     NewChunk {
-        content: text[chunk.bytes.clone()].to_owned(),
+        content: text[chunk.bytes].to_owned(),
         page: chunk.page,
-        heading_path: chunk.heading_path.clone(),
+        heading_path: chunk.heading_path,
         start: chunk.chars.start,
         end: chunk.chars.end,
         token_count: chunk.token_count,
+        passage_hash: *passage_hash,
         bm25: lexemes::sparse(&weights),
         lexemes: lexemes.into_keys().collect(),
-        embedding: HalfVector::from_f32_slice(vector),
+        embedding: embedding.clone(),
     }
+}
+
+fn groups(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count).step_by(size).map(move |start| start..(start + size).min(count))
 }

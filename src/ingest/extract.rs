@@ -5,25 +5,38 @@
 //! in a child process with limits. Promises: the text is canonical (see [`Extracted::text`]), never blank, at most
 //! [`MAX_TEXT_BYTES`] long; whatever goes wrong is an [`ExtractFailure`] with a stable code.
 
+mod archive;
+mod blocks;
 mod canonical;
 mod csv;
 mod detect;
 mod docx;
+mod drawing;
 mod email;
 mod epub;
 mod html;
 mod legacy;
-mod limits;
+pub mod limits;
 mod markdown;
+#[cfg(test)]
+mod mutations;
+pub mod ocr;
 mod odf;
+#[cfg(test)]
+mod office_tests;
+mod opc;
 mod password;
 mod pdf;
+mod pipe;
 mod pptx;
 mod rtf;
 mod spreadsheet;
 mod table;
 mod text;
 pub mod worker;
+mod xml;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +47,7 @@ pub use password::Password;
 pub const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
 
 /// The text that offsets refer to, and where its pages start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extracted {
     /// What the document calls itself, where it does.
     pub title: Option<String>,
@@ -44,6 +57,59 @@ pub struct Extracted {
     pub markdown: bool,
     /// Where each page starts, ascending; empty for formats without pages.
     pub pages: Vec<PageStart>,
+    /// What the file shows and the text lacks.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something of a file that was left out, though the rest was read. Its `Display` is a sentence or two for users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Warning {
+    /// Pages that show pictures, or letters of fonts that do not name them, and no text recognition was tried.
+    UnreadPages { pages: Vec<u32> },
+    /// The same pages, and why text recognition did not read them either.
+    OcrFailed { pages: Vec<u32>, why: String },
+    /// Pages whose content cannot be read.
+    DamagedPages { pages: Vec<u32> },
+    /// Something of what is attached to a mail.
+    Attachment { name: String, why: String },
+}
+
+impl Warning {
+    fn is_about_nothing(&self) -> bool {
+        match self {
+            Warning::UnreadPages { pages } | Warning::DamagedPages { pages } => pages.is_empty(),
+            Warning::OcrFailed { .. } | Warning::Attachment { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pages, why) = match self {
+            Warning::UnreadPages { pages } => (pages, "Run text recognition (OCR) on the file and upload the result."),
+            Warning::OcrFailed { pages, why } => (pages, why.as_str()),
+            Warning::DamagedPages { pages } => {
+                return write!(f, "Left out, because their content is damaged or too large: {}.", page_list(pages));
+            }
+            Warning::Attachment { name, why } => {
+                return write!(f, "Of the attachment {name}: {}.", why.trim_end_matches('.'));
+            }
+        };
+        let reason = "only pictures or letters that are not named";
+        write!(f, "Left out, because they hold no readable text, {reason}: {}. {why}", page_list(pages))
+    }
+}
+
+/// `page 3`, `pages 3, 5 to 9`.
+fn page_list(pages: &[u32]) -> String {
+    let runs = pages.chunk_by(|before, after| before.checked_add(1) == Some(*after));
+    let runs = runs.filter_map(|run| match (run.first()?, run.last()?) {
+        (first, last) if first == last => Some(first.to_string()),
+        (first, last) => Some(format!("{first} to {last}")),
+    });
+    let word = if pages.len() == 1 { "page" } else { "pages" };
+    format!("{word} {}", runs.collect::<Vec<_>>().join(", "))
 }
 
 /// Page `number` (from 1) starts at byte `start` of the text.
@@ -70,7 +136,7 @@ pub enum PdfEngine {
     /// Headings, lists and tables; the best text of the libraries that were compared.
     #[default]
     Pdfboss,
-    /// Plain text.
+    /// Plain text; what is encrypted is left to the other.
     PdfExtract,
 }
 
@@ -136,7 +202,7 @@ impl ExtractFailure {
     }
 
     /// `what` (as `The spreadsheet`) cannot be read, for a reason in a few words.
-    fn broken(what: &str, reason: impl std::fmt::Display) -> ExtractFailure {
+    fn broken(what: &str, reason: impl fmt::Display) -> ExtractFailure {
         let detail =
             format!("{what} is damaged and cannot be read ({reason}). Export it again and upload the new file.");
         ExtractFailure::of_file(ExtractCode::Broken, detail)
@@ -150,6 +216,12 @@ impl ExtractFailure {
             ),
             Some(_) => format!("{what} is protected by another password than the one that was given."),
         };
+        ExtractFailure::of_file(ExtractCode::Encrypted, detail)
+    }
+
+    /// `what` wants a password, and is of a format that is not opened with one.
+    fn locked(what: &str) -> ExtractFailure {
+        let detail = format!("{what} is protected by a password. Save a copy without the password and upload that.");
         ExtractFailure::of_file(ExtractCode::Encrypted, detail)
     }
 
@@ -174,7 +246,7 @@ pub fn extract_here(
     if bytes.is_empty() {
         return Err(ExtractFailure::of_file(ExtractCode::Empty, "The file is empty."));
     }
-    let extracted = match content_type {
+    let extracted = match detect::refine(bytes, content_type) {
         ContentType::Text | ContentType::Json => text::extract(bytes),
         ContentType::Csv => csv::extract(bytes),
         ContentType::Markdown => markdown::extract(bytes),
@@ -231,6 +303,12 @@ mod tests {
     fn more_text_than_a_document_may_have_is_a_typed_failure() {
         let bytes = vec![b'a'; MAX_TEXT_BYTES + 1];
         assert_eq!(code(&bytes, ContentType::Text), ExtractCode::TooLarge);
+    }
+
+    #[test]
+    fn warnings_name_pages_in_runs() {
+        assert_eq!(page_list(&[3]), "page 3");
+        assert_eq!(page_list(&[1, 3, 4, 5, 9, 10]), "pages 1, 3 to 5, 9 to 10");
     }
 
     #[test]

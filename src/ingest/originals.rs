@@ -1,130 +1,223 @@
-//! Uploaded bytes, kept unchanged in the data directory: one file an upload, in a folder a knowledge base.
+//! Uploaded bytes, kept unchanged in object storage: the data directory, S3 or Azure Blob.
 //!
-//! They are on disk before a row says `uploaded`: written aside, synced, and put in their place by whoever registers
-//! them. What is never put there vanishes; what an earlier crash left aside is swept at the start.
+//! An upload is written once, in parts of bounded size, straight to its own key `workspace/knowledge base/uuid`; it is
+//! durable and verified before a row may name it. What no row names goes away: a [`Draft`] or [`Written`] that is dropped
+//! removes what it stored, and [`Originals::sweep`] finds what a crash left behind. Reading checks size and SHA-256.
 
-use std::{
-    fs, io,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+mod draft;
+mod place;
+mod read;
+mod sweep;
+mod watched;
 
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
+use std::{fmt, io, ops::Range, path::Path, sync::Arc};
+
+pub use draft::{Draft, Written};
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, path::Path as Key};
+use secrecy::SecretString;
+pub use sweep::SweepError;
+use tokio::io::AsyncRead;
+use url::Url;
 use uuid::Uuid;
+pub use watched::watched;
 
-use super::extract::HEAD_BYTES;
+use crate::store::documents::DocumentRow;
 
-/// The folder of originals.
-#[derive(Debug, Clone)]
+/// Where originals are; cheap to clone.
+#[derive(Clone)]
 pub struct Originals {
-    root: PathBuf,
+    store: Arc<dyn ObjectStore>,
+    /// The folder, where the store is one.
+    folder: Option<Arc<Path>>,
 }
 
-/// An upload that is being written.
-#[derive(Debug)]
-pub struct Draft {
-    aside: Aside,
-    file: tokio::fs::File,
-    hash: Sha256,
-    size: u64,
-    /// The first bytes, by which the content type is told.
-    head: Vec<u8>,
+/// Why an original cannot be stored or had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OriginalError {
+    /// Nothing is there: it was removed, or never was.
+    #[error("the stored file is missing")]
+    Missing,
+    /// The storage does not answer, or refuses; holds what is known, and nothing that a server repeated of a request.
+    #[error("the storage for files is not available: {0}")]
+    Unavailable(String),
+    /// Something else is there than what was uploaded.
+    #[error("the stored file is damaged: {0}")]
+    Damaged(&'static str),
 }
-
-/// An upload whose bytes are on disk, and not in their place yet.
-#[derive(Debug)]
-pub struct Written {
-    aside: Aside,
-    pub sha256: Vec<u8>,
-    pub size: u64,
-    pub head: Vec<u8>,
-}
-
-/// A file that goes away unless it is put in its place.
-#[derive(Debug)]
-struct Aside {
-    path: PathBuf,
-}
-
-const DRAFTS: &str = "drafts";
 
 impl Originals {
-    /// Only one server writes into a data directory at a time, so what lies aside now is nobody's.
-    pub fn open(data_dir: &Path) -> io::Result<Originals> {
-        let root = data_dir.join("originals");
-        ignore_missing(fs::remove_dir_all(root.join(DRAFTS)))?;
-        fs::create_dir_all(root.join(DRAFTS))?;
-        fs::set_permissions(&root, fs::Permissions::from_mode(0o700))?;
-        Ok(Originals { root })
+    /// The folder `originals` in the data directory, or the place that `url` names (`file`, `s3`, `az` and the `https`
+    /// forms of both clouds). `options` are named like the environment variables of the clouds' own tools.
+    pub fn open(
+        data_dir: &Path,
+        url: Option<&Url>,
+        options: &[(String, SecretString)],
+    ) -> Result<Originals, OriginalError> {
+        place::open(data_dir, url, options)
     }
 
-    /// Where original `id` lies.
-    pub fn path(&self, workspace: Uuid, knowledge_base: Uuid, id: Uuid) -> PathBuf {
-        self.folder(workspace, knowledge_base).join(id.to_string())
+    /// Begins an upload under an id of its own; nobody sees it before a row names it.
+    pub fn draft(&self, workspace: Uuid, knowledge_base: Uuid) -> Draft {
+        Draft::new(self, workspace, knowledge_base)
     }
 
-    pub async fn draft(&self) -> io::Result<Draft> {
-        let path = self.root.join(DRAFTS).join(Uuid::now_v7().to_string());
-        let file = tokio::fs::File::create_new(&path).await?;
-        Ok(Draft { aside: Aside { path }, file, hash: Sha256::new(), size: 0, head: Vec::new() })
+    /// The size of original `id`, and its bytes as they are. An error while reading is an [`OriginalError`]: see its
+    /// conversion from [`io::Error`].
+    pub async fn read(
+        &self,
+        workspace: Uuid,
+        knowledge_base: Uuid,
+        id: Uuid,
+    ) -> Result<(u64, impl AsyncRead + Unpin + Send + 'static), OriginalError> {
+        read::whole(self, &key(workspace, knowledge_base, id)).await
     }
 
-    /// Puts an upload in its place, durably.
-    pub async fn place(&self, written: &Written, workspace: Uuid, knowledge_base: Uuid, id: Uuid) -> io::Result<()> {
-        let folder = self.folder(workspace, knowledge_base);
-        tokio::fs::create_dir_all(&folder).await?;
-        tokio::fs::rename(&written.aside.path, folder.join(id.to_string())).await?;
-        tokio::fs::File::open(&folder).await?.sync_all().await
+    /// The bytes of a document, or an error before the last of them when they are not the uploaded ones.
+    pub async fn read_checked(
+        &self,
+        document: &DocumentRow,
+    ) -> Result<impl AsyncRead + Unpin + Send + 'static, OriginalError> {
+        read::checked(self, document).await
+    }
+
+    /// Some bytes of a document; of these only the number can be checked.
+    pub async fn read_range(
+        &self,
+        document: &DocumentRow,
+        range: Range<u64>,
+    ) -> Result<impl AsyncRead + Unpin + Send + 'static, OriginalError> {
+        read::part(self, document, range).await
     }
 
     /// Removes original `id`; it may be gone already.
-    pub async fn remove(&self, workspace: Uuid, knowledge_base: Uuid, id: Uuid) -> io::Result<()> {
-        ignore_missing(tokio::fs::remove_file(self.path(workspace, knowledge_base, id)).await)
+    pub async fn remove(&self, workspace: Uuid, knowledge_base: Uuid, id: Uuid) -> Result<(), OriginalError> {
+        ignore_missing(self.store.delete(&key(workspace, knowledge_base, id)).await)
     }
 
     /// Removes everything of a knowledge base.
-    pub async fn remove_all(&self, workspace: Uuid, knowledge_base: Uuid) -> io::Result<()> {
-        ignore_missing(tokio::fs::remove_dir_all(self.folder(workspace, knowledge_base)).await)
+    pub async fn remove_all(&self, workspace: Uuid, knowledge_base: Uuid) -> Result<(), OriginalError> {
+        let prefix = Key::from_iter([workspace.to_string(), knowledge_base.to_string()]);
+        let keys = self.store.list(Some(&prefix)).map_ok(|object| object.location);
+        self.remove_each(Box::pin(keys)).await?;
+        Ok(())
     }
 
-    fn folder(&self, workspace: Uuid, knowledge_base: Uuid) -> PathBuf {
-        self.root.join(workspace.to_string()).join(knowledge_base.to_string())
-    }
-}
-
-impl Draft {
-    pub async fn write(&mut self, bytes: &Bytes) -> io::Result<()> {
-        self.hash.update(bytes);
-        self.size += bytes.len() as u64;
-        let missing = HEAD_BYTES.saturating_sub(self.head.len()).min(bytes.len());
-        self.head.extend_from_slice(&bytes[..missing]);
-        self.file.write_all(bytes).await
+    /// Whether the storage answers: a wrong address or key shows at the start, not at the first upload.
+    pub async fn probe(&self) -> Result<(), OriginalError> {
+        self.store.list(None).try_next().await?;
+        Ok(())
     }
 
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Makes the bytes durable, still aside.
-    pub async fn finish(mut self) -> io::Result<Written> {
-        self.file.flush().await?;
-        self.file.sync_all().await?;
-        Ok(Written { aside: self.aside, sha256: self.hash.finalize().to_vec(), size: self.size, head: self.head })
-    }
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        // Once it is in its place there is nothing here any more; a left-over wastes space until the next start.
-        let _ = fs::remove_file(&self.path);
+    /// Removes objects, and says how many; those that are gone already do not count.
+    async fn remove_each(
+        &self,
+        keys: futures::stream::BoxStream<'static, object_store::Result<Key>>,
+    ) -> Result<usize, OriginalError> {
+        let mut removed = 0;
+        let mut results = self.store.delete_stream(keys);
+        loop {
+            match results.try_next().await {
+                Ok(Some(_)) => removed += 1,
+                Ok(None) => return Ok(removed),
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 
-fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+fn key(workspace: Uuid, knowledge_base: Uuid, id: Uuid) -> Key {
+    Key::from_iter([workspace.to_string(), knowledge_base.to_string(), id.to_string()])
+}
+
+fn ignore_missing(result: object_store::Result<()>) -> Result<(), OriginalError> {
     match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+        Err(object_store::Error::NotFound { .. }) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+impl fmt::Debug for Originals {
+    /// The store's own `Debug` would show its credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Originals({})", self.store)
+    }
+}
+
+impl From<object_store::Error> for OriginalError {
+    fn from(error: object_store::Error) -> OriginalError {
+        match error {
+            object_store::Error::NotFound { .. } => OriginalError::Missing,
+            error => unavailable(&error),
+        }
+    }
+}
+
+impl From<io::Error> for OriginalError {
+    fn from(error: io::Error) -> OriginalError {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<OriginalError>()) {
+            Some(inner) => inner.clone(),
+            None => unavailable(&error),
+        }
+    }
+}
+
+impl From<OriginalError> for io::Error {
+    fn from(error: OriginalError) -> io::Error {
+        let kind = match &error {
+            OriginalError::Missing => io::ErrorKind::NotFound,
+            OriginalError::Unavailable(_) => io::ErrorKind::Other,
+            OriginalError::Damaged(_) => io::ErrorKind::InvalidData,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+fn unavailable(error: &dyn fmt::Display) -> OriginalError {
+    OriginalError::Unavailable(without_answer(&error.to_string()))
+}
+
+/// An error's words without the server's answer in them, of which only the code stays: S3 repeats the whole signed
+/// request in it, session token included, when a signature is wrong.
+fn without_answer(text: &str) -> String {
+    /// Enough for a method, a URL and a status.
+    const MOST: usize = 400;
+    let (words, answer) = text.find(['<', '{']).map_or((text, ""), |at| text.split_at(at));
+    let words: String = words.trim_end_matches(|c: char| c.is_whitespace() || c == ':').chars().take(MOST).collect();
+    let code = answer.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+    match code.filter(|code| code.len() <= 64 && code.chars().all(char::is_alphanumeric)) {
+        Some(code) => format!("{words} ({code})"),
+        None => words,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_servers_answer_only_the_code_is_repeated() {
+        let text = "Error performing PUT http://h/b/k in 3ms - Server returned non-2xx status code: 403 Forbidden: \
+                    <?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code><CanonicalRequest>PUT\n\
+                    x-amz-security-token:SECRET</CanonicalRequest></Error>";
+        assert_eq!(
+            without_answer(text),
+            "Error performing PUT http://h/b/k in 3ms - Server returned non-2xx status code: 403 Forbidden \
+             (SignatureDoesNotMatch)"
+        );
+        assert_eq!(without_answer("refused: {\"access_token\": \"SECRET\"}"), "refused");
+        assert_eq!(without_answer("no route to host"), "no route to host");
+    }
+
+    #[test]
+    fn what_went_wrong_survives_a_reader_that_only_knows_io_errors() {
+        for error in [
+            OriginalError::Missing,
+            OriginalError::Damaged("it ends early"),
+            OriginalError::Unavailable("connection refused".to_owned()),
+        ] {
+            assert_eq!(OriginalError::from(io::Error::from(error.clone())), error);
+        }
     }
 }

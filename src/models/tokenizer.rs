@@ -4,17 +4,20 @@
 //! Offsets are bytes of the text as it was given, whatever the model's normaliser did to it. The cost grows with the
 //! length of the text and with nothing else.
 
+mod bert;
+mod file;
+mod word_piece;
+
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokenizers::normalizers::NormalizerWrapper;
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
-
+use self::bert::Bert;
 use super::LoadError;
 
-/// Texts are encoded in blocks that end at white space, because the tokenizer keeps some forty bytes of bookkeeping for
-/// every byte of its input.
+/// Texts are read in blocks that end at white space: what must be kept of a block is small, and a word without end is
+/// cut into as many unknown ones.
 const BLOCK_BYTES: usize = 16 * 1024;
 
 /// A text's tokens: ids, and the byte range of each in the text.
@@ -31,22 +34,26 @@ pub struct Tokenizer(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    Exact(Arc<tokenizers::Tokenizer>),
+    Exact(Arc<Exact>),
     Approximate,
+}
+
+/// What a `tokenizer.json` says.
+struct Exact {
+    bert: Bert,
+    /// The ids of all tokens by their names.
+    ids: HashMap<String, u32>,
 }
 
 impl Tokenizer {
     /// Reads a `tokenizer.json` of the BERT kind; its own truncation and padding do not count.
     pub fn load(path: &Path) -> Result<Tokenizer, LoadError> {
         let bytes = std::fs::read(path).map_err(|error| LoadError::unreadable(path, error))?;
-        let mut tokenizer =
-            tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| LoadError::malformed(path, error.to_string()))?;
-        if !is_bert(&tokenizer) {
-            return Err(LoadError::unsupported(path, "only BERT's normaliser, words and word pieces are known"));
-        }
-        tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|error| LoadError::malformed(path, error.to_string()))?;
-        Ok(Tokenizer(Kind::Exact(Arc::new(tokenizer))))
+        Tokenizer::from_bytes(&bytes, path)
+    }
+
+    fn from_bytes(bytes: &[u8], path: &Path) -> Result<Tokenizer, LoadError> {
+        Ok(Tokenizer(Kind::Exact(Arc::new(file::read(bytes, path)?))))
     }
 
     /// For a remote model whose tokenizer is not at hand: pieces of up to four ASCII letters or three digits, and every
@@ -55,41 +62,49 @@ impl Tokenizer {
         Tokenizer(Kind::Approximate)
     }
 
+    /// Gives `found` the id of every token of `text` with its start and end, in order, without special tokens.
+    pub fn each(&self, text: &str, mut found: impl FnMut(u32, usize, usize)) {
+        match &self.0 {
+            Kind::Exact(exact) => {
+                for (at, block) in blocks(text) {
+                    exact.bert.tokens(block, |id, start, end| found(id, at + start, at + end));
+                }
+            }
+            Kind::Approximate => pieces(text).for_each(|(start, end)| found(0, start, end)),
+        }
+    }
+
     /// All tokens of `text`, without special tokens.
     pub fn encode(&self, text: &str) -> Tokens {
-        self.encode_start(text, usize::MAX)
+        let mut tokens = Tokens::default();
+        self.each(text, |id, start, end| tokens.push(id, start, end));
+        tokens
     }
 
     /// How many tokens [`Tokenizer::encode`] would give.
     pub fn count(&self, text: &str) -> usize {
-        match &self.0 {
-            Kind::Exact(exact) => blocks(text).map(|(_, block)| encode_block(exact, block).get_ids().len()).sum(),
-            Kind::Approximate => pieces(text).count(),
-        }
+        let mut count = 0;
+        self.each(text, |_, _, _| count += 1);
+        count
     }
 
-    /// The first `limit` tokens of `text`; reads no further than it must.
+    /// The first `limit` tokens of `text`; reads little further than it must.
     pub(super) fn encode_start(&self, text: &str, limit: usize) -> Tokens {
         let mut tokens = Tokens::default();
-        match &self.0 {
-            Kind::Exact(exact) => {
-                for (start, block) in blocks(text) {
-                    if tokens.ids.len() >= limit {
-                        break;
-                    }
-                    tokens.extend(start, &encode_block(exact, block));
-                }
-                tokens.truncate(limit);
+        for (at, block) in blocks(text) {
+            if tokens.ids.len() >= limit {
+                break;
             }
-            Kind::Approximate => pieces(text).take(limit).for_each(|(start, end)| tokens.push(0, start, end)),
+            self.each(block, |id, start, end| tokens.push(id, at + start, at + end));
         }
+        tokens.truncate(limit);
         tokens
     }
 
     /// The id of a token by its name, `[CLS]` say.
     pub(super) fn id_of(&self, token: &str) -> Option<u32> {
         match &self.0 {
-            Kind::Exact(exact) => exact.token_to_id(token),
+            Kind::Exact(exact) => exact.ids.get(token).copied(),
             Kind::Approximate => None,
         }
     }
@@ -97,7 +112,7 @@ impl Tokenizer {
     /// The largest id that can come out.
     pub(super) fn largest_id(&self) -> Option<u32> {
         match &self.0 {
-            Kind::Exact(exact) => exact.get_vocab(true).into_values().max(),
+            Kind::Exact(exact) => exact.ids.values().copied().max(),
             Kind::Approximate => Some(0),
         }
     }
@@ -107,12 +122,6 @@ impl Tokens {
     fn push(&mut self, id: u32, start: usize, end: usize) {
         self.ids.push(id);
         self.offsets.push((offset(start), offset(end)));
-    }
-
-    fn extend(&mut self, start: usize, block: &tokenizers::Encoding) {
-        for (id, (from, to)) in block.get_ids().iter().zip(block.get_offsets()) {
-            self.push(*id, start + from, start + to);
-        }
     }
 
     fn truncate(&mut self, limit: usize) {
@@ -128,21 +137,6 @@ impl fmt::Debug for Tokenizer {
             Kind::Approximate => "Tokenizer(approximate)",
         })
     }
-}
-
-/// Whether every step is one that cannot fail and sees no further than white space, on which the blocks rely.
-fn is_bert(tokenizer: &tokenizers::Tokenizer) -> bool {
-    let normaliser = matches!(tokenizer.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(_)));
-    let words = matches!(tokenizer.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)));
-    let pieces = match tokenizer.get_model() {
-        tokenizers::ModelWrapper::WordPiece(model) => tokenizer.token_to_id(&model.unk_token).is_some(),
-        _ => false,
-    };
-    normaliser && words && pieces
-}
-
-fn encode_block(tokenizer: &tokenizers::Tokenizer, block: &str) -> tokenizers::Encoding {
-    tokenizer.encode(block, false).expect("word pieces with an unknown token encode any text, which `is_bert` checked")
 }
 
 /// `text` in pieces of at most [`BLOCK_BYTES`], each with its offset.
@@ -163,7 +157,9 @@ fn block_end(rest: &str) -> usize {
         return rest.len();
     }
     let end = rest.floor_char_boundary(BLOCK_BYTES);
-    let space = rest[..end].char_indices().rfind(|(_, c)| c.is_whitespace());
+    // Other control characters are white space to Unicode, and nothing at all to BERT.
+    let is_space = |c: char| c.is_whitespace() && (!c.is_control() || matches!(c, '\t' | '\n' | '\r'));
+    let space = rest[..end].char_indices().rfind(|(_, c)| is_space(*c));
     space.map_or(end, |(at, c)| at + c.len_utf8())
 }
 
@@ -190,31 +186,4 @@ fn offset(bytes: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn approximate(text: &str) -> Vec<&str> {
-        let tokens = Tokenizer::approximate().encode(text);
-        tokens.offsets.iter().map(|(start, end)| &text[*start as usize..*end as usize]).collect()
-    }
-
-    #[test]
-    fn approximate_pieces_are_short_and_lose_nothing_but_white_space() {
-        assert_eq!(
-            approximate("Internationale 12345, 日本 naïve\n"),
-            ["Inte", "rnat", "iona", "le", "123", "45", ",", "日", "本", "na", "ï", "ve"]
-        );
-        assert!(approximate(" \n\t").is_empty());
-    }
-
-    #[test]
-    fn blocks_cover_the_text_and_end_at_white_space() {
-        let words = "día de lluvia en Ōsaka ".repeat(5_000);
-        let unbroken = "漢".repeat(20_000);
-        for text in [words.as_str(), &unbroken, "", "a"] {
-            assert_eq!(blocks(text).map(|(_, block)| block).collect::<String>(), text);
-            assert!(blocks(text).all(|(at, block)| text[at..].starts_with(block) && block.len() <= BLOCK_BYTES));
-        }
-        assert!(blocks(&words).all(|(_, block)| block.ends_with(' ')));
-    }
-}
+mod tests;

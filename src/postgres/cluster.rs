@@ -58,6 +58,9 @@ pub(super) enum Durability {
     Throwaway,
 }
 
+/// PostgreSQL's own folder in the data folder.
+pub(super) const DATA: &str = "data";
+
 /// An opened data folder: ours alone until dropped, with a complete cluster in it.
 pub(super) struct Cluster {
     install: Install,
@@ -81,7 +84,7 @@ impl Cluster {
         make_private_dir(&socket_dir)?;
         account.own(&socket_dir)?;
         account.own(&root.join("lock"))?;
-        let (data, log) = (root.join("data"), root.join("postgres.log"));
+        let (data, log) = (root.join(DATA), root.join("postgres.log"));
         let cluster = Cluster { install: install.clone(), account, durability, data, socket_dir, log, _lock: lock };
         cluster.initialise(version)?;
         Ok(cluster)

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::FromRow;
+use sqlx::{FromRow, Postgres, postgres::PgArguments, query::QueryAs};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{StoreError, Workspace};
+use super::{Sealed, StoreError, Workspace};
 
 /// A document as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -24,11 +24,13 @@ pub struct Document {
     pub sha256: String,
     pub version: i32,
     pub status: DocumentStatus,
-    /// What is being done while `processing`: extracting, chunking, embedding, storing.
+    /// What is being done while `processing`: claimed, extracting, chunking, embedding, storing.
     pub stage: Option<String>,
     pub chunk_count: i32,
     pub page_count: Option<i32>,
     pub error: Option<DocumentError>,
+    /// What of the document could not be read, in words.
+    pub warnings: Vec<String>,
     pub attempts: i32,
     #[schema(value_type = Object)]
     pub metadata: Value,
@@ -77,6 +79,12 @@ pub struct DocumentRow {
     pub original: Uuid,
     pub version: i32,
     pub metadata: Value,
+    /// What opens the file, sealed for the knowledge base, and with which key.
+    pub password: Option<Vec<u8>>,
+    pub password_key_id: Option<String>,
+    pub warnings: Vec<String>,
+    /// Of the request that uploaded it.
+    pub request_id: Option<String>,
     pub status: DocumentStatus,
     pub stage: Option<String>,
     pub attempts: i32,
@@ -106,6 +114,9 @@ pub struct Upload {
     pub sha256: Vec<u8>,
     pub original: Uuid,
     pub metadata: Value,
+    /// What opens the file, sealed for the knowledge base.
+    pub password: Option<Sealed>,
+    pub request_id: String,
 }
 
 /// What an upload turned out to be.
@@ -116,6 +127,9 @@ pub enum Registered {
     NewVersion(Uuid),
     /// The same bytes again: the new original is not needed.
     Unchanged,
+    /// The same bytes again after a failure, which may have been that of the old original: holds it, since nobody needs it
+    /// any more.
+    Renewed(Uuid),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -146,6 +160,7 @@ impl DocumentRow {
             chunk_count: self.chunk_count,
             page_count: self.page_count,
             error,
+            warnings: self.warnings,
             attempts: self.attempts,
             metadata: self.metadata,
             unchanged,
@@ -178,21 +193,41 @@ impl Workspace {
     pub async fn register_upload(&mut self, upload: &Upload) -> Result<(DocumentRow, Registered), StoreError> {
         // Two uploads of the same thing at once must see each other; the lock ends with the transaction. One lock for the
         // knowledge base, so that two requests with many files cannot wait for each other.
-        let knowledge_base = upload.knowledge_base_id.to_string();
-        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", knowledge_base)
-            .fetch_one(self.connection())
-            .await?;
+        self.lock_uploads(upload.knowledge_base_id).await?;
         match self.find_same(upload).await? {
             None => Ok((self.insert_document(upload).await?, Registered::New)),
             Some(same) if same.sha256 != upload.sha256 => {
                 Ok((self.replace_document(same.id, upload).await?, Registered::NewVersion(same.original)))
             }
-            // Sent again after a failure: whoever does so wants another try.
+            // Sent again after a failure: whoever does so wants another try, perhaps with the right password.
             Some(same) if same.status == DocumentStatus::Failed => {
-                Ok((self.retry_document(same.id).await?, Registered::Unchanged))
+                self.change_password(same.id, upload).await?;
+                self.renew_document(same.id, upload).await?;
+                Ok((self.retry_in_batch(same.id, upload.batch_id).await?, Registered::Renewed(same.original)))
             }
             Some(same) => Ok((same, Registered::Unchanged)),
         }
+    }
+
+    async fn change_password(&mut self, id: Uuid, upload: &Upload) -> Result<(), StoreError> {
+        let Some(sealed) = &upload.password else { return Ok(()) };
+        sqlx::query!(
+            "update documents set password = $2, password_key_id = $3 where id = $1",
+            id,
+            sealed.bytes,
+            sealed.key_id
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn lock_uploads(&mut self, knowledge_base_id: Uuid) -> Result<(), StoreError> {
+        let knowledge_base = knowledge_base_id.to_string();
+        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", knowledge_base)
+            .fetch_one(self.connection())
+            .await?;
+        Ok(())
     }
 
     async fn find_same(&mut self, upload: &Upload) -> Result<Option<DocumentRow>, StoreError> {
@@ -212,54 +247,58 @@ impl Workspace {
     }
 
     async fn insert_document(&mut self, upload: &Upload) -> Result<DocumentRow, StoreError> {
-        let row = sqlx::query_as(
+        let insert = sqlx::query_as(
             "insert into documents
-                 (id, workspace_id, knowledge_base_id, batch_id, external_id, title, file_name, content_type, size, sha256, metadata, title_given, original)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                 (batch_id, title, title_given, file_name, content_type, size, sha256, original, metadata, password, password_key_id,
+                  request_id, id, workspace_id, knowledge_base_id, external_id)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
              returning *",
-        )
-        .bind(Uuid::now_v7())
-        .bind(self.id())
-        .bind(upload.knowledge_base_id)
-        .bind(upload.batch_id)
-        .bind(&upload.external_id)
-        .bind(&upload.title)
-        .bind(&upload.file_name)
-        .bind(&upload.content_type)
-        .bind(upload.size)
-        .bind(&upload.sha256)
-        .bind(&upload.metadata)
-        .bind(upload.title_given)
-        .bind(upload.original)
-        .fetch_one(self.connection())
-        .await?;
+        );
+        let row = bind_version(insert, upload)
+            .bind(Uuid::now_v7())
+            .bind(self.id())
+            .bind(upload.knowledge_base_id)
+            .bind(&upload.external_id)
+            .fetch_one(self.connection())
+            .await?;
         Ok(row)
+    }
+
+    /// The same bytes again, under what they are called this time.
+    async fn renew_document(&mut self, id: Uuid, upload: &Upload) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update documents
+             set original = $2, content_type = $3, file_name = $4, request_id = $5, metadata = $6,
+                 title = case when title_given and not $7 then title else $8 end,
+                 title_given = title_given or $7
+             where id = $1",
+            id,
+            upload.original,
+            upload.content_type,
+            upload.file_name,
+            upload.request_id,
+            upload.metadata,
+            upload.title_given,
+            upload.title
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(())
     }
 
     /// The old version stays searchable until the new one is indexed.
     async fn replace_document(&mut self, id: Uuid, upload: &Upload) -> Result<DocumentRow, StoreError> {
-        let row = sqlx::query_as(
+        let replace = sqlx::query_as(
             "update documents
-             set batch_id = $2, title = $3, file_name = $4, content_type = $5, size = $6, sha256 = $7, metadata = $8, title_given = $9, original = $10,
+             set batch_id = $1, title = $2, title_given = $3, file_name = $4, content_type = $5, size = $6, sha256 = $7,
+                 original = $8, metadata = $9, password = $10, password_key_id = $11, request_id = $12,
                  version = version + 1,
                  status = 'uploaded', stage = null, attempts = 0, lease_owner = null, leased_until = null,
-                 not_before = now(), error_code = null, error_detail = null, error_retryable = null
-             where id = $1
+                 not_before = now(), queued_at = now(), error_code = null, error_detail = null, error_retryable = null
+             where id = $13
              returning *",
-        )
-        .bind(id)
-        .bind(upload.batch_id)
-        .bind(&upload.title)
-        .bind(&upload.file_name)
-        .bind(&upload.content_type)
-        .bind(upload.size)
-        .bind(&upload.sha256)
-        .bind(&upload.metadata)
-        .bind(upload.title_given)
-        .bind(upload.original)
-        .fetch_one(self.connection())
-        .await?;
-        Ok(row)
+        );
+        Ok(bind_version(replace, upload).bind(id).fetch_one(self.connection()).await?)
     }
 
     /// A document that is not deleted.
@@ -360,10 +399,15 @@ impl Workspace {
     /// Removes every row of a document, deleted or not. Returns its knowledge base and the original that is the caller's
     /// to remove.
     pub async fn purge_document(&mut self, id: Uuid) -> Result<(Uuid, Uuid), StoreError> {
+        let place = sqlx::query!("select knowledge_base_id from documents where id = $1", id)
+            .fetch_one(self.connection())
+            .await?;
+        // Before any row: a switch to another index takes this first and documents later.
+        self.hold_index(place.knowledge_base_id).await?;
         let document = sqlx::query!("select knowledge_base_id, original from documents where id = $1 for update", id)
             .fetch_one(self.connection())
             .await?;
-        self.remove_chunks(document.knowledge_base_id, id).await?;
+        self.remove_chunks(id).await?;
         sqlx::query!("delete from documents where id = $1", id).execute(self.connection()).await?;
         Ok((document.knowledge_base_id, document.original))
     }
@@ -372,7 +416,7 @@ impl Workspace {
     pub async fn retry_document(&mut self, id: Uuid) -> Result<DocumentRow, StoreError> {
         sqlx::query!(
             "update documents
-             set status = 'uploaded', stage = null, attempts = 0, not_before = now(),
+             set status = 'uploaded', stage = null, attempts = 0, not_before = now(), queued_at = now(),
                  error_code = null, error_detail = null, error_retryable = null
              where id = $1 and deleted_at is null and status <> 'processing'",
             id
@@ -389,4 +433,23 @@ impl Workspace {
             .await?;
         Ok(row.text)
     }
+}
+
+type ReturningDocument<'q> = QueryAs<'q, Postgres, DocumentRow, PgArguments>;
+
+/// What every version brings: $1 to $12.
+fn bind_version<'q>(query: ReturningDocument<'q>, upload: &'q Upload) -> ReturningDocument<'q> {
+    query
+        .bind(upload.batch_id)
+        .bind(&upload.title)
+        .bind(upload.title_given)
+        .bind(&upload.file_name)
+        .bind(&upload.content_type)
+        .bind(upload.size)
+        .bind(&upload.sha256)
+        .bind(upload.original)
+        .bind(&upload.metadata)
+        .bind(upload.password.as_ref().map(|sealed| &sealed.bytes))
+        .bind(upload.password.as_ref().map(|sealed| &sealed.key_id))
+        .bind(&upload.request_id)
 }

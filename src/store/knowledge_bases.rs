@@ -6,14 +6,18 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{StoreError, Workspace};
+use super::{
+    StoreError, Workspace,
+    chunks::SearchIndex,
+    reindexings::{IndexPlan, Reindexing},
+};
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct KnowledgeBase {
     pub id: Uuid,
-    /// The short number that prefixes its lexemes in the index.
+    /// What searches read.
     #[serde(skip)]
-    pub number: i32,
+    pub index: SearchIndex,
     pub name: String,
     pub description: Option<String>,
     /// Tokens of the embedding model.
@@ -29,6 +33,8 @@ pub struct KnowledgeBase {
     pub chunk_count: i64,
     /// Bytes of the uploaded documents.
     pub storage_bytes: i64,
+    /// The change of embedding model or chunk size that is under way; searches go on as before until it is done.
+    pub reindexing: Option<Reindexing>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -45,10 +51,7 @@ pub struct DocumentCounts {
 pub struct NewKnowledgeBase {
     pub name: String,
     pub description: Option<String>,
-    pub chunk_size: i32,
-    pub chunk_overlap: i32,
-    pub embedding_model: String,
-    pub dimensions: i32,
+    pub index: IndexPlan,
     pub language: String,
     pub metadata: Value,
 }
@@ -62,23 +65,41 @@ pub struct KnowledgeBaseChange {
     pub metadata: Option<Value>,
 }
 
+impl KnowledgeBase {
+    /// How it is searched.
+    pub fn plan(&self) -> IndexPlan {
+        IndexPlan {
+            embedding_model: self.embedding_model.clone(),
+            dimensions: self.dimensions,
+            chunk_size: self.chunk_size,
+            chunk_overlap: self.chunk_overlap,
+        }
+    }
+
+    /// What it is on its way to, else how it is searched.
+    pub fn aim(&self) -> IndexPlan {
+        self.reindexing.as_ref().map_or_else(|| self.plan(), |reindexing| reindexing.plan.clone())
+    }
+}
+
 impl Workspace {
     pub async fn create_knowledge_base(&mut self, new: &NewKnowledgeBase) -> Result<KnowledgeBase, StoreError> {
         let (id, workspace_id) = (Uuid::now_v7(), self.id());
         sqlx::query!(
             "insert into knowledge_bases
-                 (id, workspace_id, name, description, chunk_size, chunk_overlap, embedding_model, dimensions, language, metadata)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                 (id, workspace_id, name, description, chunk_size, chunk_overlap, embedding_model, dimensions, language, metadata, index_id)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             id,
             workspace_id,
             new.name,
             new.description,
-            new.chunk_size,
-            new.chunk_overlap,
-            new.embedding_model,
-            new.dimensions,
+            new.index.chunk_size,
+            new.index.chunk_overlap,
+            new.index.embedding_model,
+            new.index.dimensions,
             new.language,
             new.metadata,
+            Uuid::now_v7(),
         )
         .execute(self.connection())
         .await?;
@@ -86,7 +107,12 @@ impl Workspace {
     }
 
     pub async fn knowledge_base(&mut self, id: Uuid) -> Result<KnowledgeBase, StoreError> {
-        self.select_knowledge_bases(Some(&[id]), None, 1, true).await?.pop().ok_or(StoreError::NotFound)
+        self.shown_knowledge_bases(Some(&[id]), None, 1).await?.pop().ok_or(StoreError::NotFound)
+    }
+
+    /// As [`Workspace::knowledge_base`], without counting its documents.
+    pub async fn find_knowledge_base(&mut self, id: Uuid) -> Result<KnowledgeBase, StoreError> {
+        self.select_knowledge_bases(Some(&[id]), None, 1, false).await?.pop().ok_or(StoreError::NotFound)
     }
 
     /// For searching and ingesting: those with these ids, or all, without counting their documents.
@@ -100,7 +126,23 @@ impl Workspace {
 
     /// Newest first, from `after` on.
     pub async fn knowledge_bases(&mut self, after: Option<Uuid>, limit: i64) -> Result<Vec<KnowledgeBase>, StoreError> {
-        self.select_knowledge_bases(None, after, limit, true).await
+        self.shown_knowledge_bases(None, after, limit).await
+    }
+
+    async fn shown_knowledge_bases(
+        &mut self,
+        ids: Option<&[Uuid]>,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<KnowledgeBase>, StoreError> {
+        let mut shown = self.select_knowledge_bases(ids, after, limit, true).await?;
+        let ids: Vec<Uuid> = shown.iter().map(|base| base.id).collect();
+        for (id, reindexing) in self.reindexings(&ids).await? {
+            if let Some(base) = shown.iter_mut().find(|base| base.id == id) {
+                base.reindexing = Some(reindexing);
+            }
+        }
+        Ok(shown)
     }
 
     async fn select_knowledge_bases(
@@ -111,8 +153,9 @@ impl Workspace {
         counted: bool,
     ) -> Result<Vec<KnowledgeBase>, StoreError> {
         let rows = sqlx::query!(
-            r#"select k.id, k.number, k.name, k.description, k.chunk_size, k.chunk_overlap, k.embedding_model, k.dimensions,
-                      k.language, k.fusion_weight, k.metadata, k.chunk_count, k.created_at, k.updated_at,
+            r#"select k.id, k.index_id, k.number, k.name, k.description, k.chunk_size, k.chunk_overlap, k.embedding_model, k.dimensions,
+                      k.language, k.fusion_weight, k.metadata,
+                      case when $4 then d.chunks else k.chunk_count end as "chunk_count!", k.created_at, k.updated_at,
                       d.uploaded as "uploaded!", d.processing as "processing!", d.indexed as "indexed!",
                       d.failed as "failed!", d.bytes as "bytes!"
                from knowledge_bases k
@@ -121,7 +164,8 @@ impl Workspace {
                           count(*) filter (where status = 'processing') as processing,
                           count(*) filter (where status = 'indexed') as indexed,
                           count(*) filter (where status = 'failed') as failed,
-                          coalesce(sum(size), 0)::bigint as bytes
+                          coalesce(sum(size), 0)::bigint as bytes,
+                          coalesce(sum(chunk_count), 0)::bigint as chunks
                    from documents
                    where $4::boolean and knowledge_base_id = k.id and deleted_at is null
                ) d
@@ -140,7 +184,7 @@ impl Workspace {
             .into_iter()
             .map(|row| KnowledgeBase {
                 id: row.id,
-                number: row.number,
+                index: SearchIndex { id: row.index_id, number: row.number },
                 name: row.name,
                 description: row.description,
                 chunk_size: row.chunk_size,
@@ -158,6 +202,7 @@ impl Workspace {
                 },
                 chunk_count: row.chunk_count,
                 storage_bytes: row.bytes,
+                reindexing: None,
                 created_at: row.created_at,
                 updated_at: row.updated_at,
             })
@@ -190,7 +235,24 @@ impl Workspace {
 
     /// Removes a knowledge base with all its documents; the originals are the caller's to remove.
     pub async fn delete_knowledge_base(&mut self, id: Uuid) -> Result<(), StoreError> {
+        // Longer than other statements may take, and within what a request may.
+        sqlx::query("set local statement_timeout = '140s'").execute(self.connection()).await?;
+        // Nobody indexes into it meanwhile, and whoever does already ends first.
+        self.hold_index_alone(id).await?;
         sqlx::query!("delete from documents where knowledge_base_id = $1", id).execute(self.connection()).await?;
+        sqlx::query!(
+            "delete from lexeme_stats
+             where index_id in (
+                 select index_id from knowledge_bases where id = $1
+                 union
+                 select index_id from reindexings where knowledge_base_id = $1
+                 union
+                 select discarded_index_id from reindexings where knowledge_base_id = $1
+             )",
+            id
+        )
+        .execute(self.connection())
+        .await?;
         sqlx::query!("delete from knowledge_bases where id = $1 returning id", id).fetch_one(self.connection()).await?;
         Ok(())
     }

@@ -16,6 +16,15 @@ pub struct Failure {
     pub retryable: bool,
 }
 
+/// How many documents wait or are worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueLength {
+    /// Of this workspace.
+    pub own: i64,
+    /// Of all workspaces.
+    pub everybodys: i64,
+}
+
 /// How many documents of all workspaces are in a state, and how old the oldest is.
 #[derive(Debug, Clone)]
 pub struct QueueGauge {
@@ -25,11 +34,18 @@ pub struct QueueGauge {
 }
 
 impl Store {
-    /// The next document to work on, leased to `worker`; `None` when there is nothing to do.
-    pub async fn claim_document(&self, worker: Uuid, lease: Duration) -> Result<Option<DocumentRow>, StoreError> {
-        let row = sqlx::query_as("select * from claim_document($1, $2)")
+    /// The next document to work on, leased to `worker`, of a workspace that is not in `passed_over`; `None` when there
+    /// is nothing to do. Workspaces take turns.
+    pub async fn claim_document(
+        &self,
+        worker: Uuid,
+        lease: Duration,
+        passed_over: &[Uuid],
+    ) -> Result<Option<DocumentRow>, StoreError> {
+        let row = sqlx::query_as("select * from claim_document($1, $2, $3)")
             .bind(worker)
             .bind(interval(lease))
+            .bind(passed_over)
             .fetch_optional(&self.pool)
             .await?;
         Ok(row)
@@ -67,6 +83,29 @@ impl Workspace {
         .execute(self.connection())
         .await?;
         Ok(renewed.rows_affected() == 1)
+    }
+
+    /// How long the queue is; counting stops at `bound`.
+    pub async fn queue_length(&mut self, bound: i64) -> Result<QueueLength, StoreError> {
+        let (own, everybodys) = sqlx::query_as("select own, everybodys from count_waiting_documents($1)")
+            .bind(bound)
+            .fetch_one(self.connection())
+            .await?;
+        Ok(QueueLength { own, everybodys })
+    }
+
+    /// Gives a document back that its worker did not get to finish, as if it had never been claimed.
+    pub async fn release_document(&mut self, document: Uuid, worker: Uuid) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update documents
+             set status = 'uploaded', stage = null, lease_owner = null, leased_until = null, attempts = attempts - 1
+             where id = $1 and lease_owner = $2",
+            document,
+            worker
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(())
     }
 
     /// Ends the work with a failure, for good. False: the document was not this worker's any more.
@@ -113,7 +152,7 @@ impl Workspace {
     }
 }
 
-fn interval(duration: Duration) -> PgInterval {
+pub(super) fn interval(duration: Duration) -> PgInterval {
     let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
     PgInterval { months: 0, days: 0, microseconds }
 }

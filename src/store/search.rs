@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{StoreError, Workspace};
+use super::{StoreError, Workspace, chunks::SearchIndex};
 
 mod filter;
 pub use filter::{Filter, FilterError};
@@ -73,18 +73,18 @@ impl Workspace {
         Ok(query.build_query_scalar().fetch_all(self.connection()).await?)
     }
 
-    /// In how many chunks of these knowledge bases each lexeme occurs; absent means none.
+    /// In how many chunks of these indexes each lexeme occurs; absent means none.
     pub async fn lexeme_counts(
         &mut self,
-        knowledge_bases: &[Uuid],
+        indexes: &[Uuid],
         lexemes: &[String],
     ) -> Result<HashMap<String, i64>, StoreError> {
         let rows = sqlx::query!(
             r#"select lexeme, sum(chunk_count)::bigint as "count!"
                from lexeme_stats
-               where knowledge_base_id = any ($1) and lexeme = any ($2) and chunk_count > 0
+               where index_id = any ($1) and lexeme = any ($2) and chunk_count > 0
                group by lexeme"#,
-            knowledge_bases,
+            indexes,
             lexemes
         )
         .fetch_all(self.connection())
@@ -92,15 +92,15 @@ impl Workspace {
         Ok(rows.into_iter().map(|row| (row.lexeme, row.count)).collect())
     }
 
-    /// The union of what both legs find. `knowledge_bases` come with their numbers; `documents` of `None` are all.
+    /// The union of what both legs find; `documents` of `None` are all.
     pub async fn rank_chunks(
         &mut self,
-        knowledge_bases: &[(Uuid, i32)],
+        indexes: &[SearchIndex],
         documents: Option<&[Uuid]>,
         ranking: &Ranking,
     ) -> Result<Vec<RankedChunk>, StoreError> {
-        let ids: Vec<Uuid> = knowledge_bases.iter().map(|(id, _)| *id).collect();
-        let terms = ranking.text.as_ref().map(|text| tsquery(knowledge_bases, &text.terms));
+        let ids: Vec<Uuid> = indexes.iter().map(|index| index.id).collect();
+        let terms = ranking.text.as_ref().map(|text| tsquery(indexes, &text.terms));
         let rows = sqlx::query_as("select * from rank_chunks($1, $2, $3, $4::tsquery, $5, $6)")
             .bind(ids)
             .bind(documents)
@@ -129,12 +129,12 @@ impl Workspace {
     }
 }
 
-/// `'7:tensor' | '7:field' | …`: any term, in any of the knowledge bases.
-fn tsquery(knowledge_bases: &[(Uuid, i32)], terms: &[String]) -> String {
+/// `'7:tensor' | '7:field' | …`: any term, in any of the indexes.
+fn tsquery(indexes: &[SearchIndex], terms: &[String]) -> String {
     let quoted = |number: i32, term: &String| format!("'{number}:{}'", term.replace('\\', "\\\\").replace('\'', "''"));
-    knowledge_bases
+    indexes
         .iter()
-        .flat_map(|(_, number)| terms.iter().map(move |term| quoted(*number, term)))
+        .flat_map(|index| terms.iter().map(move |term| quoted(index.number, term)))
         .collect::<Vec<_>>()
         .join(" | ")
 }

@@ -1,13 +1,21 @@
 //! The real program: served with its embedded PostgreSQL, used through its own client commands, stopped by a signal.
 
 use std::{
+    ffi::OsStr,
+    fs,
     io::{BufRead, BufReader},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
-use crate::support::{cache_dir, embedding_dir, scratch_dir};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{TestApp, cache_dir, embedding_dir, scratch_dir};
 
 const ALMANAC: &str = env!("CARGO_BIN_EXE_almanac");
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -154,4 +162,173 @@ fn wrong_settings_are_all_listed_and_nothing_starts() {
 fn clients_without_a_server_say_what_to_set() {
     let output = command(&scratch_dir()).args(["search", "anything"]).output().unwrap();
     assert!(!output.status.success() && text(&output).contains("ALMANAC_URL"), "{}", text(&output));
+}
+
+/// `almanac ingest` against a server of this process.
+fn ingest(app: &TestApp, arguments: &[&str]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::from(command(&app.data_dir));
+    command.env("ALMANAC_URL", &app.url).env("ALMANAC_API_KEY", &app.key).kill_on_drop(true);
+    command.arg("ingest").args(arguments).args(["-k", "kb"]);
+    command
+}
+
+async fn ingested(app: &TestApp, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = ingest(app, arguments).output().await.unwrap();
+    (output.status.code(), text(&output))
+}
+
+/// The documents of the only knowledge base, by name.
+async fn documents(app: &TestApp) -> Vec<Value> {
+    let listed = app.get("/v1/knowledge-bases").await.expect(StatusCode::OK);
+    let path = format!("/v1/knowledge-bases/{}/documents?limit=100", listed["data"][0]["id"].as_str().unwrap());
+    let mut documents = app.get(&path).await.expect(StatusCode::OK)["data"].as_array().unwrap().clone();
+    documents.sort_by_key(|document| document["external_id"].to_string());
+    documents
+}
+
+async fn count(app: &TestApp, table: &str) -> i64 {
+    let url = secrecy::ExposeSecret::expose_secret(app.app.config.database_url.as_ref().unwrap()).to_owned();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let statement = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+    sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn ingesting_again_sends_only_what_is_new_changed_or_failed_before() {
+    let app = TestApp::start().await;
+    let folder = scratch_dir();
+    let root = folder.to_str().unwrap();
+    fs::create_dir_all(folder.join("drafts")).unwrap();
+    for (name, words) in
+        [("a.md", "Alpha words."), ("b.md", "Beta words."), ("drafts/c.md", "A draft."), ("d.log", "Noise.")]
+    {
+        fs::write(folder.join(name), words).unwrap();
+    }
+    fs::write(folder.join(".almanacignore"), "drafts/\n").unwrap();
+    fs::write(folder.join(OsStr::from_bytes(b"caf\xe9.md")), "Coffee words.").unwrap();
+    fs::write(folder.join("empty.txt"), "").unwrap();
+    fs::write(folder.join("picture.png"), include_bytes!("../../fixtures/broken/picture.png")).unwrap();
+
+    let missing = folder.join("missing");
+    let paths = [root, missing.to_str().unwrap(), "--exclude", "*.log", "--metadata", "team=ops"];
+    let (code, said) = ingested(&app, &paths).await;
+    assert!(said.contains("\n3 indexed, 0 unchanged, 3 failed\n"), "{said}");
+    assert_eq!(code, Some(1), "{said}");
+    for failed in ["missing: ", "empty.txt: ", "picture.png: "] {
+        assert!(said.lines().any(|line| line.starts_with("failed ") && line.contains(failed)), "{failed}: {said}");
+    }
+    let first = documents(&app).await;
+    let names: Vec<_> = first.iter().map(|document| document["external_id"].as_str().unwrap()).collect();
+    let expected = ["a.md", "b.md", "caf\\xe9.md", "empty.txt"].map(|name| format!("{root}/{name}"));
+    assert_eq!(names, expected);
+    assert!(first.iter().all(|document| document["metadata"] == json!({"team": "ops"})), "{first:#?}");
+
+    fs::remove_file(folder.join("empty.txt")).unwrap();
+    fs::remove_file(folder.join("picture.png")).unwrap();
+    let (batches, files) = (count(&app, "batches").await, count(&app, "batch_documents").await);
+    let (code, said) = ingested(&app, &[root, "--exclude", "*.log"]).await;
+    assert!(code == Some(0) && said.contains("0 indexed, 3 unchanged, 0 failed"), "{said}");
+    assert_eq!(
+        (count(&app, "batches").await, count(&app, "batch_documents").await),
+        (batches, files),
+        "nothing is sent"
+    );
+
+    fs::write(folder.join("b.md"), "Gamma words.").unwrap();
+    let (code, said) = ingested(&app, &[root, "--include", "*.md"]).await;
+    assert!(code == Some(0) && said.contains("1 indexed, 2 unchanged, 0 failed"), "{said}");
+    assert_eq!(count(&app, "batch_documents").await, files + 1);
+    let found = app.search(json!({"query": "gamma", "mode": "text"})).await;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(app.search(json!({"query": "beta", "mode": "text"})).await.is_empty(), "the old version is replaced");
+    assert_eq!(documents(&app).await[1]["version"], 2);
+}
+
+#[tokio::test]
+async fn an_interrupted_run_is_resumed_by_running_it_again() {
+    let app = TestApp::start().await;
+    let folder = scratch_dir();
+    let root = folder.to_str().unwrap();
+    for number in 0..40 {
+        let words = format!("Station {number} measures wind and rain.\n").repeat(8);
+        fs::write(folder.join(format!("{number:02}.txt")), words).unwrap();
+    }
+    let child =
+        ingest(&app, &[root, "--concurrency", "2"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while count(&app, "batch_documents").await < 5 {
+        assert!(Instant::now() < end, "nothing is sent");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let interrupt = Command::new("kill").args(["-INT", &child.id().unwrap().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output));
+    assert!(text(&output).contains("Run the same command again"), "{}", text(&output));
+    assert_eq!(count(&app, "batches where closed_at is null").await, 0, "nothing is left open");
+
+    let output = ingest(&app, &[root]).output().await.unwrap();
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    let summary = said.lines().find(|line| line.contains(" unchanged, ")).unwrap();
+    let counts: Vec<u64> = summary.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect();
+    assert_eq!((counts[0] + counts[1], counts[2]), (40, 0), "{said}");
+    let documents = documents(&app).await;
+    assert_eq!(documents.len(), 40);
+    assert!(documents.iter().all(|document| document["status"] == "indexed" && document["version"] == 1));
+    assert!(count(&app, "batch_documents").await <= 42, "what the server had was not sent again");
+}
+
+#[tokio::test]
+async fn a_busy_server_is_waited_for_and_a_file_that_is_too_large_stops_nothing() {
+    let app = TestApp::with(&[("requests_per_minute", "60"), ("max_upload_mb", "1")]).await;
+    let folder = scratch_dir();
+    let root = folder.to_str().unwrap();
+    for number in 0..60 {
+        fs::write(folder.join(format!("{number}.txt")), format!("Station {number} measures rain.")).unwrap();
+    }
+    fs::write(folder.join("large.txt"), "large ".repeat(1 << 20)).unwrap();
+    let (code, said) = ingested(&app, &[root, "--concurrency", "8"]).await;
+    assert!(said.contains("60 indexed, 0 unchanged, 1 failed"), "{said}");
+    assert!(code == Some(1) && said.contains("large.txt: "), "{said}");
+}
+
+#[tokio::test]
+async fn standard_input_is_one_document_and_nobody_need_wait_for_it() {
+    let app = TestApp::start().await;
+    for expected in ["1 sent, 0 unchanged, 0 failed", "0 sent, 1 unchanged, 0 failed"] {
+        let mut child = ingest(&app, &["-", "--no-wait"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"# Piped\n\nWords from a pipe.").await.unwrap();
+        let output = child.wait_with_output().await.unwrap();
+        assert!(output.status.success() && text(&output).contains(expected), "{}", text(&output));
+        while app.search(json!({"query": "pipe", "mode": "text"})).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_watched_folder_is_ingested_as_it_changes_until_interrupted() {
+    let app = TestApp::start().await;
+    let folder = scratch_dir();
+    fs::write(folder.join("a.md"), "Alpha words.").unwrap();
+    let mut watching = ingest(&app, &[folder.to_str().unwrap(), "--watch"]);
+    let child = watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let find = async |word: &str| {
+        let end = Instant::now() + PATIENCE;
+        while app.search(json!({"query": word, "mode": "text"})).await.is_empty() {
+            assert!(Instant::now() < end, "{word} is not found");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    find("alpha").await;
+    fs::write(folder.join("b.md"), "Beta words.").unwrap();
+    find("beta").await;
+    fs::write(folder.join("a.md"), "Gamma words.").unwrap();
+    find("gamma").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(Command::new("kill").args(["-INT", &child.id().unwrap().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().await.unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(text(&output).matches("1 indexed, 0 unchanged, 0 failed").count(), 3, "{}", text(&output));
 }

@@ -4,7 +4,9 @@
 
 mod api;
 mod architecture;
+mod batches;
 mod cli;
+mod crashes;
 mod databases;
 mod documents;
 mod embedded_postgres;
@@ -12,8 +14,13 @@ mod embedding;
 mod engines;
 mod extract_worker;
 mod fake_openai;
+mod fake_storage;
 mod fixtures;
+mod ingestion;
 mod models;
+mod mutation;
+mod ocr;
+mod originals;
 mod search;
 mod support;
 mod tenancy;

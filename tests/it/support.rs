@@ -48,6 +48,11 @@ impl TestApp {
 
     /// Starts with further settings.
     pub async fn with(settings: &[(&str, &str)]) -> TestApp {
+        TestApp::configured(settings, |_| {}).await
+    }
+
+    /// Starts with further settings, and with what else a server finds around it.
+    pub async fn configured(settings: &[(&str, &str)], change: impl FnOnce(&mut Config)) -> TestApp {
         let data_dir = scratch_dir();
         let database = new_database().await;
         let mut given: Given = [
@@ -62,7 +67,9 @@ impl TestApp {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
         given.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        TestApp::serve(Config::check(&given).unwrap(), data_dir).await
+        let mut config = Config::check(&given).unwrap();
+        change(&mut config);
+        TestApp::serve(config, data_dir).await
     }
 
     async fn serve(config: Config, data_dir: PathBuf) -> TestApp {
@@ -204,6 +211,18 @@ impl Answer {
 pub fn fixture(path: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every file in a folder and in those below.
+pub fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files.extend(files_below(&entry.path())),
+            _ => files.push(entry.path()),
+        }
+    }
+    files
 }
 
 /// A folder that an unprivileged PostgreSQL may pass through.

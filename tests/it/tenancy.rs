@@ -86,6 +86,8 @@ async fn the_servers_role_sees_no_row_without_a_workspace_and_cannot_leave_its_o
     app.index(&knowledge_base, json!({"content": "A row that must not be seen."})).await;
     let url = secrecy::ExposeSecret::expose_secret(app.app.config.database_url.as_ref().unwrap()).to_owned();
     let mut connection = PgConnection::connect(&url).await.unwrap();
+    let index: uuid::Uuid =
+        sqlx::query_scalar("select index_id from knowledge_bases").fetch_one(&mut connection).await.unwrap();
     connection.execute("set role almanac_server").await.unwrap();
     let tables = sqlx::query(
         "select relname::text, relrowsecurity, relowner::regrole::text as owner
@@ -104,7 +106,7 @@ async fn the_servers_role_sees_no_row_without_a_workspace_and_cannot_leave_its_o
     }
     let enter = |id: &str| sqlx::AssertSqlSafe(format!("select set_config('app.workspace_id', '{id}', false)"));
     let rank = format!(
-        "select count(*) from rank_chunks(array['{knowledge_base}']::uuid[], null, null, '''1:row'''::tsquery, '{{1:1}}/1000000000', 100)"
+        "select count(*) from rank_chunks(array['{index}']::uuid[], null, null, '''1:row'''::tsquery, '{{1:1}}/1000000000', 100)"
     );
     for (workspace, visible) in [(FIRST_WORKSPACE, 1), ("01900000-0000-7000-8000-00000000dead", 0)] {
         connection.execute(enter(workspace)).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::models::Tokens;
+use crate::models::Tokenizer;
 
 /// A range counts at least one token for so many bytes: a word that the tokenizer does not know is a single token however
 /// long it is (encoded files, rows of dashes), and a chunk must not be.
@@ -12,22 +12,34 @@ const BYTES_A_TOKEN: usize = 16;
 /// before a word into its token.
 pub struct Measure<'a> {
     text: &'a str,
-    tokens: Tokens,
+    ids: Vec<u32>,
+    /// Where each token ends, ascending.
+    ends: Vec<u32>,
 }
 
 impl<'a> Measure<'a> {
-    pub fn new(text: &'a str, tokens: Tokens) -> Measure<'a> {
-        Measure { text, tokens }
+    pub fn new(text: &'a str, tokenizer: &Tokenizer) -> Measure<'a> {
+        let (mut ids, mut ends) = (Vec::new(), Vec::new());
+        tokenizer.each(text, |id, _, end| {
+            ids.push(id);
+            ends.push(u32::try_from(end).expect("a text is shorter than 4 GiB: extraction bounds it far below"));
+        });
+        Measure { text, ids, ends }
     }
 
     /// The number of tokens in the range.
     pub fn tokens(&self, range: Range<usize>) -> usize {
-        self.ids(range).len()
+        self.range(range).len()
     }
 
-    /// The tokens in the range.
-    pub fn ids(&self, range: Range<usize>) -> &[u32] {
-        &self.tokens.ids[self.before(range.start)..self.before(range.end)]
+    /// The tokens in the range, as places among those of the text.
+    pub fn range(&self, range: Range<usize>) -> Range<usize> {
+        self.before(range.start)..self.before(range.end)
+    }
+
+    /// The tokens of the text.
+    pub fn into_ids(self) -> Vec<u32> {
+        self.ids
     }
 
     /// The number of tokens, or more where these are too few for the bytes.
@@ -37,8 +49,7 @@ impl<'a> Measure<'a> {
 
     /// The furthest end of a range from `start` that is not larger than `size`, but at least a character.
     pub fn furthest(&self, start: usize, size: usize) -> usize {
-        let by_tokens =
-            self.tokens.offsets.get(self.before(start) + size).map_or(self.text.len(), |next| next.0 as usize);
+        let by_tokens = self.start(self.before(start) + size).unwrap_or(self.text.len());
         let by_bytes = self.text.floor_char_boundary(start + size * BYTES_A_TOKEN);
         by_tokens.min(by_bytes).max(self.text.ceil_char_boundary(start + 1))
     }
@@ -46,10 +57,18 @@ impl<'a> Measure<'a> {
     /// Where the last `count` tokens before `end` start.
     pub fn back(&self, end: usize, count: usize) -> usize {
         let first = self.before(end).saturating_sub(count);
-        self.tokens.offsets.get(first).map_or(end, |offset| offset.0 as usize)
+        self.start(first).map_or(end, |start| start.min(end))
+    }
+
+    /// Where a token starts, or what the tokenizer leaves out before it, white space excepted.
+    fn start(&self, token: usize) -> Option<usize> {
+        self.ends.get(token)?;
+        let before = token.checked_sub(1).map_or(0, |previous| self.ends[previous] as usize);
+        let skipped = self.text[before..].trim_start();
+        Some(self.text.len() - skipped.len())
     }
 
     fn before(&self, byte: usize) -> usize {
-        self.tokens.offsets.partition_point(|offset| offset.1 as usize <= byte)
+        self.ends.partition_point(|end| *end as usize <= byte)
     }
 }

@@ -1,5 +1,7 @@
 //! The headings of a document, and what a passage says about where it stands: the title, then the headings above it.
 
+use std::sync::Arc;
+
 use crate::models::{Passage, Tokenizer};
 
 /// Title and headings may take a quarter of a passage. They help to tell like from like, and must not drown the content.
@@ -11,46 +13,50 @@ const SEPARATOR: &str = " > ";
 /// The longest title or heading that is read, in bytes: names are short, and only a start of them is ever shown.
 const MAX_NAME_BYTES: usize = 1024;
 
-/// Title and headings with their tokens.
+/// The headings that a chunk stands under, outermost first. Chunks share them.
+pub type Path = Arc<[Arc<Label>]>;
+
+/// What passages begin with.
+#[derive(Debug)]
 pub struct Outline {
+    tokenizer: Tokenizer,
     title: Label,
-    headings: Vec<Label>,
     separator: Vec<u32>,
     /// The most tokens that [`Outline::context`] has.
     budget: usize,
 }
 
-struct Label {
+/// A title or a heading with its tokens.
+#[derive(Debug)]
+pub struct Label {
     /// Where the heading stands in the text.
     start: usize,
-    name: String,
-    /// The start of the name that fits into half of the budget.
-    shown: String,
+    pub name: String,
+    /// The length of the part of the name that fits into half of the budget.
+    shown: usize,
     ids: Vec<u32>,
 }
 
 impl Outline {
-    /// `headings` are names with the places where they start, ascending.
-    pub fn new(title: &str, headings: &[(usize, String)], tokenizer: &Tokenizer, max_tokens: usize) -> Outline {
+    pub fn new(title: &str, tokenizer: &Tokenizer, max_tokens: usize) -> Outline {
         let budget = max_tokens / SHARE;
-        let label = |start, name: &str| Label::new(start, name, tokenizer, budget / 2);
         Outline {
-            title: label(0, title),
-            headings: headings.iter().map(|(start, name)| label(*start, name)).collect(),
+            title: Label::new(0, title, tokenizer, budget / 2),
             separator: tokenizer.encode(SEPARATOR).ids,
+            tokenizer: tokenizer.clone(),
             budget,
         }
     }
 
-    /// The names of a path.
-    pub fn names(&self, path: &[usize]) -> Vec<String> {
-        path.iter().map(|at| self.headings[*at].name.clone()).collect()
+    /// The heading `name` at `start`.
+    pub fn heading(&self, start: usize, name: &str) -> Label {
+        Label::new(start, name, &self.tokenizer, self.budget / 2)
     }
 
     /// What comes before the content of a chunk that starts at `start`: the title, and as many of the headings above it
     /// as there is room for, the nearest first. Headings that are part of the content are not said twice.
-    pub fn context(&self, path: &[usize], start: usize) -> Passage {
-        let mut text = self.title.shown.clone();
+    pub fn context(&self, path: &Path, start: usize) -> Passage {
+        let mut text = self.title.shown().to_owned();
         let mut token_ids = self.title.ids.clone();
         let shown = self.shown(path, start);
         for (place, label) in shown.iter().enumerate() {
@@ -61,7 +67,7 @@ impl Outline {
                     token_ids.extend_from_slice(&self.separator);
                 }
             }
-            text.push_str(&label.shown);
+            text.push_str(label.shown());
             token_ids.extend_from_slice(&label.ids);
         }
         if !text.is_empty() {
@@ -71,12 +77,12 @@ impl Outline {
     }
 
     /// No context of this path, or of a part of it, has more tokens.
-    pub fn bound(&self, path: &[usize], start: usize) -> usize {
+    pub fn bound(&self, path: &Path, start: usize) -> usize {
         let headings = self.above(path, start).map(|label| label.ids.len() + self.separator.len());
         (self.title.ids.len() + headings.sum::<usize>()).min(self.budget)
     }
 
-    fn shown(&self, path: &[usize], start: usize) -> Vec<&Label> {
+    fn shown<'a>(&'a self, path: &'a Path, start: usize) -> Vec<&'a Label> {
         let mut left = self.budget - self.title.ids.len();
         let above: Vec<&Label> = self.above(path, start).collect();
         let fitting = above.iter().rev().take_while(|label| {
@@ -88,8 +94,8 @@ impl Outline {
         above[above.len() - count..].to_vec()
     }
 
-    fn above(&self, path: &[usize], start: usize) -> impl Iterator<Item = &Label> {
-        let labels = path.iter().map(|at| &self.headings[*at]);
+    fn above<'a>(&'a self, path: &'a Path, start: usize) -> impl Iterator<Item = &'a Label> {
+        let labels = path.iter().map(|label| &**label);
         labels.filter(move |label| label.start < start && label.name != self.title.name)
     }
 }
@@ -100,6 +106,10 @@ impl Label {
         let mut tokens = tokenizer.encode(name);
         let end = tokens.offsets.get(limit).map_or(name.len(), |next| next.0 as usize);
         tokens.ids.truncate(limit);
-        Label { start, name: name.to_owned(), shown: name[..end].trim_end().to_owned(), ids: tokens.ids }
+        Label { start, name: name.to_owned(), shown: name[..end].trim_end().len(), ids: tokens.ids }
+    }
+
+    fn shown(&self) -> &str {
+        &self.name[..self.shown]
     }
 }

@@ -8,24 +8,17 @@ use std::ops::Range;
 use text_splitter::{ChunkConfig, ChunkSizer, TextSplitter};
 
 use super::measure::Measure;
-use super::outline::Outline;
+use super::outline::{Outline, Path};
 use super::{ChunkSizes, Piece};
-use crate::models::Tokenizer;
 
 /// What the splitter sees at once. A quarter of 64 KB takes a quarter of the time on ten megabytes without a space, and
 /// makes no more chunks (15,291 against 15,275 on ten megabytes of abstracts).
 const SECTION_BYTES: usize = 16 * 1024;
 
 /// The pieces of a text without headings.
-pub fn pieces(
-    text: &str,
-    title: &str,
-    tokenizer: &Tokenizer,
-    measure: &Measure,
-    sizes: ChunkSizes,
-) -> (Outline, Vec<Piece>) {
-    let outline = Outline::new(title, &[], tokenizer, sizes.max_tokens);
-    let config = ChunkConfig::new(sizes.max_tokens - outline.bound(&[], 0)).with_sizer(Sizer { text, measure });
+pub fn pieces(text: &str, outline: &Outline, measure: &Measure, sizes: ChunkSizes) -> Vec<Piece> {
+    let path = Path::default();
+    let config = ChunkConfig::new(sizes.max_tokens - outline.bound(&path, 0)).with_sizer(Sizer { text, measure });
     let config = config.with_overlap(sizes.overlap).expect("the overlap is an eighth of the size at most");
     let splitter = TextSplitter::new(config);
     let mut pieces = Vec::new();
@@ -33,10 +26,10 @@ pub fn pieces(
         let found = splitter.chunk_indices(&text[section.clone()]);
         pieces.extend(found.map(|(at, content)| {
             let start = section.start + at;
-            Piece { bytes: start..start + content.len(), path: Vec::new(), lead: None }
+            Piece { bytes: start..start + content.len(), path: Path::clone(&path), lead: None }
         }));
     }
-    (outline, pieces)
+    pieces
 }
 
 struct Sizer<'a> {

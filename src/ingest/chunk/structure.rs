@@ -1,15 +1,15 @@
 //! Markdown, along its structure: blocks are packed greedily into pieces. A section starts a new piece unless the one
 //! before is still small; headings stay with what they head; a block that is longer than a piece is cut where it is best.
 
+use std::iter::Peekable;
 use std::ops::Range;
+use std::sync::Arc;
 
-use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
-
+use super::blocks::{Block, Role, blocks};
 use super::cut::{self, Kind};
 use super::measure::Measure;
-use super::outline::Outline;
+use super::outline::{Outline, Path};
 use super::{ChunkSizes, Piece};
-use crate::models::Tokenizer;
 
 /// A piece below this share of `max_tokens` takes in the next section too: a tiny chunk says little alone.
 const SMALL: usize = 4;
@@ -19,84 +19,19 @@ const SMALL: usize = 4;
 const MAX_LEAD: usize = 4;
 
 /// The pieces of a Markdown text.
-pub fn pieces(
-    text: &str,
-    title: &str,
-    tokenizer: &Tokenizer,
-    measure: &Measure,
-    sizes: ChunkSizes,
-) -> (Outline, Vec<Piece>) {
-    let (blocks, headings) = parse(text);
-    let units = units(text.len(), &blocks, measure, sizes.max_tokens / MAX_LEAD);
-    let outline = Outline::new(title, &headings, tokenizer, sizes.max_tokens);
-    let mut packer = Packer { text, outline: &outline, measure, sizes, done: Vec::new() };
-    packer.pack(&units);
-    let pieces = packer.done;
-    (outline, pieces)
-}
-
-/// A block on the top level of the document.
-struct Block {
-    start: usize,
-    role: Role,
-}
-
-enum Role {
-    /// A heading of a level from 1 to 6; its place in the outline.
-    Heading(u8, usize),
-    Body(Kind),
-}
-
-/// The blocks, and the headings' starts and names. Whatever lies between two blocks belongs to the first.
-fn parse(text: &str) -> (Vec<Block>, Vec<(usize, String)>) {
-    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_YAML_STYLE_METADATA_BLOCKS;
-    let (mut blocks, mut headings) = (Vec::new(), Vec::new());
-    let mut depth = 0usize;
-    let mut naming = false;
-    for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
-        if depth == 0 && !matches!(event, Event::End(_)) {
-            let role = role(&event, headings.len());
-            if matches!(role, Role::Heading(..)) {
-                headings.push((range.start, String::new()));
-                naming = true;
-            }
-            blocks.push(Block { start: range.start, role });
-        }
-        match event {
-            Event::Start(_) => depth += 1,
-            Event::End(end) => {
-                depth -= 1;
-                naming &= !(depth == 0 && matches!(end, TagEnd::Heading(_)));
-            }
-            Event::Text(part) | Event::Code(part) if naming => {
-                headings.last_mut().map_or((), |name| name.1.push_str(&part))
-            }
-            Event::SoftBreak if naming => headings.last_mut().map_or((), |name| name.1.push(' ')),
-            _ => {}
-        }
-    }
-    (blocks, headings)
-}
-
-fn role(event: &Event, heading: usize) -> Role {
-    match event {
-        Event::Start(Tag::Heading { level, .. }) => Role::Heading(rank(*level), heading),
-        Event::Start(Tag::CodeBlock(_)) => Role::Body(Kind::Code),
-        Event::Start(Tag::Table(_)) => Role::Body(Kind::Table),
-        Event::Start(Tag::List(_)) => Role::Body(Kind::List),
-        _ => Role::Body(Kind::Prose),
-    }
-}
-
-fn rank(level: HeadingLevel) -> u8 {
-    match level {
-        HeadingLevel::H1 => 1,
-        HeadingLevel::H2 => 2,
-        HeadingLevel::H3 => 3,
-        HeadingLevel::H4 => 4,
-        HeadingLevel::H5 => 5,
-        HeadingLevel::H6 => 6,
-    }
+pub fn pieces(text: &str, outline: &Outline, measure: &Measure, sizes: ChunkSizes) -> Vec<Piece> {
+    let mut packer = Packer { text, outline, measure, sizes, done: Vec::new() };
+    packer.pack(Units {
+        blocks: blocks(text).peekable(),
+        end: text.len(),
+        outline,
+        measure,
+        max_headings: sizes.max_tokens / MAX_LEAD,
+        levels: Vec::new(),
+        path: Path::default(),
+        headings_from: None,
+    });
+    packer.done
 }
 
 /// A block with the headings right before it: what should not be torn apart.
@@ -106,46 +41,60 @@ struct Unit {
     body: usize,
     kind: Kind,
     /// The headings it stands under, its own included.
-    path: Vec<usize>,
+    path: Path,
     opens_section: bool,
 }
 
-fn units(text_length: usize, blocks: &[Block], measure: &Measure, max_headings: usize) -> Vec<Unit> {
-    let mut units = Vec::new();
-    let mut path: Vec<(u8, usize)> = Vec::new();
-    let mut headings_from: Option<usize> = None;
-    for (place, block) in blocks.iter().enumerate() {
-        // The first block owns what comes before it, too.
-        let start = if place == 0 { 0 } else { block.start };
-        let end = blocks.get(place + 1).map_or(text_length, |next| next.start);
-        let from = headings_from.unwrap_or(start);
-        let names = |path: &[(u8, usize)]| path.iter().map(|(_, heading)| *heading).collect();
-        match block.role {
-            Role::Body(kind) => {
-                let opens_section = headings_from.take().is_some();
-                units.push(Unit { bytes: from..end, body: start, kind, path: names(&path), opens_section });
-            }
-            Role::Heading(level, heading) => {
-                path.retain(|(above, _)| *above < level);
-                path.push((level, heading));
-                // A list of headings without text is text like any other; so is a last one with nothing after it.
-                let last = place + 1 == blocks.len();
-                headings_from = Some(from);
-                if last || measure.size(from..end) > max_headings {
-                    let opens_section = !last;
-                    units.push(Unit {
-                        bytes: from..end,
-                        body: start,
-                        kind: Kind::Prose,
-                        path: names(&path),
-                        opens_section,
-                    });
-                    headings_from = None;
+/// Puts headings and blocks together.
+struct Units<'a, B: Iterator<Item = Block>> {
+    blocks: Peekable<B>,
+    /// Where the text ends.
+    end: usize,
+    outline: &'a Outline,
+    measure: &'a Measure<'a>,
+    max_headings: usize,
+    /// The levels of the headings in `path`.
+    levels: Vec<u8>,
+    path: Path,
+    /// Where the headings start that wait for their block.
+    headings_from: Option<usize>,
+}
+
+impl<B: Iterator<Item = Block>> Iterator for Units<'_, B> {
+    type Item = Unit;
+
+    fn next(&mut self) -> Option<Unit> {
+        loop {
+            let Block { start, role } = self.blocks.next()?;
+            let end = self.blocks.peek().map_or(self.end, |next| next.start);
+            let from = self.headings_from.take();
+            let bytes = from.unwrap_or(start)..end;
+            let (kind, opens_section) = match role {
+                Role::Body(kind) => (kind, from.is_some()),
+                Role::Heading(level, name) => {
+                    self.enter(level, start, &name);
+                    let last = self.blocks.peek().is_none();
+                    if !last && self.measure.size(bytes.clone()) <= self.max_headings {
+                        self.headings_from = Some(bytes.start);
+                        continue;
+                    }
+                    // Headings without text are text like any other; so is a last one with nothing after it.
+                    (Kind::Prose, !last)
                 }
-            }
+            };
+            return Some(Unit { bytes, body: start, kind, path: Path::clone(&self.path), opens_section });
         }
     }
-    units
+}
+
+impl<B: Iterator<Item = Block>> Units<'_, B> {
+    fn enter(&mut self, level: u8, start: usize, name: &str) {
+        let above = self.levels.partition_point(|above| *above < level);
+        self.levels.truncate(above);
+        self.levels.push(level);
+        let heading = Arc::new(self.outline.heading(start, name));
+        self.path = self.path[..above].iter().cloned().chain([heading]).collect();
+    }
 }
 
 struct Packer<'a> {
@@ -164,18 +113,18 @@ struct Open {
 }
 
 impl Packer<'_> {
-    fn pack(&mut self, units: &[Unit]) {
+    fn pack(&mut self, units: impl Iterator<Item = Unit>) {
         let mut open: Option<Open> = None;
         for unit in units {
             open = Some(match open {
-                Some(mut growing) if self.takes_in(&growing, unit) => {
+                Some(mut growing) if self.takes_in(&growing, &unit) => {
                     growing.piece.bytes.end = unit.bytes.end;
                     shorten_to_common(&mut growing.piece.path, &unit.path);
                     growing
                 }
                 full => {
                     self.done.extend(full.map(|full| full.piece));
-                    self.begin(unit)
+                    self.begin(&unit)
                 }
             });
         }
@@ -196,10 +145,10 @@ impl Packer<'_> {
         loop {
             let room = self.room(unit, bytes.start, lead.clone());
             if self.measure.size(bytes.clone()) <= room {
-                return Open { piece: Piece { bytes, path: unit.path.clone(), lead }, room };
+                return Open { piece: Piece { bytes, path: Path::clone(&unit.path), lead }, room };
             }
             let end = self.end_of_part(unit, bytes.start, done_to, room);
-            self.done.push(Piece { bytes: bytes.start..end, path: unit.path.clone(), lead });
+            self.done.push(Piece { bytes: bytes.start..end, path: Path::clone(&unit.path), lead });
             done_to = end;
             bytes.start = self.start_of_next(unit, bytes.start, end);
             lead = self.lead(unit, bytes.start);
@@ -243,7 +192,9 @@ impl Packer<'_> {
     }
 }
 
-fn shorten_to_common(path: &mut Vec<usize>, other: &[usize]) {
-    let common = path.iter().zip(other).take_while(|(one, another)| one == another).count();
-    path.truncate(common);
+fn shorten_to_common(path: &mut Path, other: &Path) {
+    let common = path.iter().zip(other.iter()).take_while(|(one, another)| Arc::ptr_eq(one, another)).count();
+    if common < path.len() {
+        *path = path[..common].into();
+    }
 }

@@ -38,7 +38,13 @@ pub fn extract(bytes: &[u8]) -> Extracted {
         Some((title, _)) => (title, body),
         None => (None, body),
     };
-    Extracted { title, text: canonical(&unescape(&text)), markdown: true, pages: Vec::new() }
+    Extracted { title, text: canonical(&unescape(&text)), markdown: true, ..Extracted::default() }
+}
+
+/// All of a page that is known to be content, as a chapter of a book or the body of a mail.
+pub fn whole(bytes: &[u8]) -> String {
+    let page = nesting::limited(&canonical(&decode(bytes)));
+    canonical(&unescape(&to_markdown(&page)))
 }
 
 fn is_enough(main: &str, body: &str) -> bool {
@@ -77,7 +83,7 @@ fn description(picture: &Element) -> HandlerResult {
 
 /// htmd escapes what Markdown could mistake for markup; a reader and a search want `max_tokens`, not `max\_tokens`.
 /// Escapes that keep a line from becoming a heading, list or quote stay, and so does code, where nothing is escaped.
-fn unescape(markdown: &str) -> String {
+pub fn unescape(markdown: &str) -> String {
     let mut out = String::with_capacity(markdown.len());
     let mut fenced = false;
     for line in markdown.split_inclusive('\n') {

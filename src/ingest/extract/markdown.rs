@@ -12,7 +12,7 @@ const TITLE_BYTES: usize = 64 * 1024;
 /// The file as it is, decoded, with its title.
 pub fn extract(bytes: &[u8]) -> Extracted {
     let text = canonical(&text::decode(bytes));
-    Extracted { title: title(&text), text, markdown: true, pages: Vec::new() }
+    Extracted { title: title(&text), text, markdown: true, ..Extracted::default() }
 }
 
 /// What a Markdown text calls itself.

@@ -1,7 +1,8 @@
 //! PDF files: the text of each page, its number, and the title the file gives itself.
 //!
 //! Which library reads the file is a setting ([`PdfEngine`]); each stands behind one function here, so that another can
-//! take its place. Pages are joined by a blank line. Pictures of text are not read: they are `needs_ocr`.
+//! take its place. Pages are joined by a blank line. Pictures of text are not read here: a file of nothing else is
+//! `needs_ocr`, and among other pages they are a [`Warning`]; [`super::ocr`] may read them.
 
 mod annotations;
 mod layout;
@@ -10,19 +11,24 @@ use pdfboss_core::{Dict, Document, Error, Object, Page};
 use pdfboss_output::{LayoutOptions, ReadingOrder, TextOptions, extract_layout_opts};
 
 use super::canonical::canonical;
-use super::{ExtractCode, ExtractFailure, ExtractOptions, Extracted, PageStart, PdfEngine};
+use super::{ExtractCode, ExtractFailure, ExtractOptions, Extracted, PageStart, Password, PdfEngine, Warning};
+
+/// What an empty page's content takes when it is compressed.
+const EMPTY_STREAM_BYTES: usize = 16;
 
 /// How deep drawings inside of drawings are searched for pictures.
 const MAX_FORM_DEPTH: usize = 4;
 
 /// The pages of the file as text.
 pub fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracted, ExtractFailure> {
-    let engine = options.pdf_engine;
-    let document = open(bytes)?;
+    let document = open(bytes, options.password.as_ref())?;
+    let engine = if document.is_encrypted() { PdfEngine::Pdfboss } else { options.pdf_engine };
     let mut pages = match engine {
         PdfEngine::Pdfboss => with_pdfboss(&document)?,
         PdfEngine::PdfExtract => with_pdf_extract(bytes)?,
     };
+    let damaged = damaged(&document, &pages);
+    let unread = take_unread(&document, &mut pages);
     for (page, lines) in pages.iter_mut().zip(annotations::lines(&document)) {
         for line in lines {
             page.push_str("\n\n");
@@ -30,31 +36,64 @@ pub fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracted, Extr
         }
     }
     if pages.iter().all(|page| page.trim().is_empty()) {
-        return Err(without_text(&document));
-    }
-    if is_unreadable(&pages) {
-        return Err(ExtractFailure::of_file(
-            ExtractCode::NeedsOcr,
-            "The fonts of the PDF do not say which letters they show. Run text recognition (OCR) on it and upload the result.",
-        ));
+        return Err(without_text(&document, &unread, &damaged));
     }
     let (text, pages) = join(&pages);
-    Ok(Extracted { title: title(&document), text, markdown: engine == PdfEngine::Pdfboss, pages })
+    let mut warnings = vec![Warning::UnreadPages { pages: unread }, Warning::DamagedPages { pages: damaged }];
+    warnings.retain(|warning| !warning.is_about_nothing());
+    Ok(Extracted { title: title(&document), text, markdown: engine == PdfEngine::Pdfboss, pages, warnings })
 }
 
-/// Opens also what is encrypted under the empty password, which every viewer opens without asking.
-fn open(bytes: &[u8]) -> Result<Document, ExtractFailure> {
-    let document = Document::load(bytes.to_vec()).map_err(failure)?;
-    match document.is_locked() {
-        true => Err(failure(Error::Encrypted)),
-        false => Ok(document),
+/// The pages without text whose content cannot be had: damaged, too large, or of an unknown filter.
+fn damaged(document: &Document, pages: &[String]) -> Vec<u32> {
+    let blank = (1..).zip(0..).zip(pages).filter(|(_, text)| text.trim().is_empty()).map(|(place, _)| place);
+    let is_damaged = |index| document.page(index).map_or(true, |page| has_lost_content(document, &page));
+    blank.filter(|(_, index)| is_damaged(*index)).map(|(number, _)| number).collect()
+}
+
+fn has_lost_content(document: &Document, page: &Page) -> bool {
+    let Some(named) = page.dict().get("Contents") else { return false };
+    let stored = match document.resolve(named) {
+        Ok(Object::Null) | Err(_) => return true,
+        Ok(object) => object.as_stream().map_or(0, |stream| stream.data.len()),
+    };
+    let is_blank = |content: Vec<u8>| content.trim_ascii().is_empty();
+    stored > EMPTY_STREAM_BYTES && page.content(document).map_or(true, is_blank)
+}
+
+/// Empties the pages whose letters are unknown, and names them with those that show pictures and no text.
+fn take_unread(document: &Document, pages: &mut [String]) -> Vec<u32> {
+    let mut unread = Vec::new();
+    for ((number, index), page) in (1..).zip(0..).zip(pages) {
+        let shows_picture = || document.page(index).is_ok_and(|page| has_picture(document, &page));
+        if is_unreadable(page) {
+            page.clear();
+            unread.push(number);
+        } else if page.trim().is_empty() && shows_picture() {
+            unread.push(number);
+        }
+    }
+    unread
+}
+
+/// Opens also what is encrypted under the empty password, which every viewer opens without asking. Else the password may
+/// be the user's or the owner's.
+fn open(bytes: &[u8], password: Option<&Password>) -> Result<Document, ExtractFailure> {
+    let document = match (Document::load(bytes.to_vec()), password) {
+        (Err(Error::Encrypted), Some(password)) => Document::load_with_password(bytes.to_vec(), password.expose()),
+        (opened, _) => opened,
+    };
+    match document {
+        Ok(document) if !document.is_locked() => Ok(document),
+        Ok(_) | Err(Error::Encrypted) => Err(ExtractFailure::encrypted("The PDF", password)),
+        Err(error) => Err(broken(&error.to_string())),
     }
 }
 
 fn with_pdfboss(document: &Document) -> Result<Vec<String>, ExtractFailure> {
     let layouts =
         extract_layout_opts(document, ReadingOrder::Content, TextOptions::default(), &LayoutOptions::default());
-    let layouts = layouts.map_err(failure)?;
+    let layouts = layouts.map_err(|error| broken(&error.to_string()))?;
     let pages: Vec<String> = layouts.iter().map(|page| layout::markdown(page, layout::Margins::Drop)).collect();
     match pages.iter().all(|page| page.trim().is_empty()) {
         // A one-line page looks like a page header.
@@ -67,36 +106,26 @@ fn with_pdf_extract(bytes: &[u8]) -> Result<Vec<String>, ExtractFailure> {
     pdf_extract::extract_text_from_mem_by_pages(bytes).map_err(|error| broken(&error.to_string()))
 }
 
-fn failure(error: Error) -> ExtractFailure {
-    match error {
-        Error::Encrypted => ExtractFailure::encrypted("The PDF", None),
-        other => broken(&other.to_string()),
-    }
-}
-
 fn broken(reason: &str) -> ExtractFailure {
     ExtractFailure::broken("The PDF", reason)
 }
 
-fn without_text(document: &Document) -> ExtractFailure {
-    let count = document.flattened_page_count();
-    if count == 0 {
-        return broken("it has no pages");
-    }
-    let shows_pictures = |index| document.page(index).is_ok_and(|page| has_picture(document, &page));
-    match (0..count).any(shows_pictures) {
-        true => ExtractFailure::of_file(
+fn without_text(document: &Document, unread: &[u32], damaged: &[u32]) -> ExtractFailure {
+    match unread {
+        [] if !damaged.is_empty() => broken("the content of its pages is damaged or too large"),
+        [] if document.flattened_page_count() == 0 => broken("it has no pages"),
+        [] => ExtractFailure::of_file(ExtractCode::Empty, "There is no text in the PDF."),
+        _ => ExtractFailure::of_file(
             ExtractCode::NeedsOcr,
-            "The pages are pictures without text. Run text recognition (OCR) on the PDF and upload the result.",
+            "The pages hold no readable text, only pictures or letters that are not named. Run text recognition (OCR) on \
+             the PDF and upload the result.",
         ),
-        false => ExtractFailure::of_file(ExtractCode::Empty, "There is no text in the PDF."),
     }
 }
 
 /// Whether most characters are unknown: a font may name its shapes by numbers of its own.
-fn is_unreadable(pages: &[String]) -> bool {
-    let characters =
-        || pages.iter().flat_map(|page| page.chars()).filter(|char| char.is_alphanumeric() || *char == '\u{fffd}');
+fn is_unreadable(page: &str) -> bool {
+    let characters = || page.chars().filter(|char| char.is_alphanumeric() || *char == '\u{fffd}');
     characters().filter(|char| *char == '\u{fffd}').count() * 2 > characters().count()
 }
 
@@ -128,8 +157,8 @@ fn is_picture(document: &Document, object: &Object, depth: usize) -> bool {
     }
 }
 
-/// The pages as one text, and where each starts. An empty page starts where the next one does.
-fn join(pages: &[String]) -> (String, Vec<PageStart>) {
+/// The canonical pages as one text, and where each starts. An empty page starts where the next one does.
+pub fn join(pages: &[String]) -> (String, Vec<PageStart>) {
     let mut text = String::new();
     let mut starts = Vec::with_capacity(pages.len());
     for (number, page) in (1..).zip(pages) {
@@ -172,8 +201,8 @@ mod tests {
 
     #[test]
     fn text_of_unknown_letters_is_no_text() {
-        assert!(is_unreadable(&["\u{fffd}\u{fffd} \u{fffd}a".to_owned()]));
-        assert!(!is_unreadable(&["x \u{fffd} y, for all of them".to_owned()]));
+        assert!(is_unreadable("\u{fffd}\u{fffd} \u{fffd}a"));
+        assert!(!is_unreadable("x \u{fffd} y, for all of them") && !is_unreadable(""));
     }
 
     #[test]

@@ -1,29 +1,94 @@
 //! Tables as Markdown (the table extension of GitHub's Markdown): what every format with tables writes.
+//!
+//! Columns without text, and rows without text, are left out; the first row that is left is the header. A table at hand
+//! is written by [`markdown`]; one that is too large for that is looked through twice, once for its [`Columns`], once by
+//! a [`Writer`].
 
 /// `rows` as a Markdown table whose header is the first row; empty when no cell has text. Rows may differ in length.
-/// Columns without text, and rows without text, are left out.
 pub fn markdown(rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| escaped(cell)).collect()).collect();
-    let width = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let used: Vec<usize> = (0..width)
-        .filter(|column| rows.iter().any(|row| row.get(*column).is_some_and(|cell| !cell.is_empty())))
-        .collect();
-    let mut rows = rows.iter().filter(|row| row.iter().any(|cell| !cell.is_empty()));
-    let Some(header) = rows.next() else { return String::new() };
-    let mut out = line(header, &used);
-    out.push_str(&format!("|{}\n", " --- |".repeat(used.len())));
-    rows.for_each(|row| out.push_str(&line(row, &used)));
+    let mut columns = Columns::default();
+    rows.iter().for_each(|row| columns.see(row.iter().map(String::as_str)));
+    let mut out = String::new();
+    let mut writer = Writer::new(&columns);
+    rows.iter().for_each(|row| writer.row(row.iter().map(String::as_str), &mut out));
     out
 }
 
-fn line(row: &[String], columns: &[usize]) -> String {
-    let cells = columns.iter().map(|column| format!(" {} |", row.get(*column).map_or("", String::as_str)));
-    format!("|{}\n", cells.collect::<String>())
+/// Which columns of a table have text.
+#[derive(Debug, Default)]
+pub struct Columns {
+    used: Vec<bool>,
+}
+
+impl Columns {
+    /// So many columns, each with text.
+    pub fn all(count: usize) -> Columns {
+        Columns { used: vec![true; count] }
+    }
+
+    /// Takes a row into account.
+    pub fn see<'a>(&mut self, row: impl Iterator<Item = &'a str>) {
+        for (column, cell) in row.enumerate() {
+            if self.used.len() <= column {
+                self.used.push(false);
+            }
+            self.used[column] |= !is_blank(cell);
+        }
+    }
+}
+
+/// Writes a table row by row.
+pub struct Writer<'a> {
+    columns: &'a Columns,
+    has_header: bool,
+}
+
+impl Writer<'_> {
+    pub fn new(columns: &Columns) -> Writer<'_> {
+        Writer { columns, has_header: false }
+    }
+
+    /// Appends a row to the table.
+    pub fn row<'c>(&mut self, row: impl Iterator<Item = &'c str> + Clone, out: &mut String) {
+        if row.clone().all(is_blank) {
+            return;
+        }
+        let mut row = row;
+        out.push('|');
+        for used in &self.columns.used {
+            let cell = row.next().unwrap_or_default();
+            if *used {
+                out.push(' ');
+                push_escaped(cell, out);
+                out.push_str(" |");
+            }
+        }
+        out.push('\n');
+        if !std::mem::replace(&mut self.has_header, true) {
+            out.push('|');
+            self.columns.used.iter().filter(|used| **used).for_each(|_| out.push_str(" --- |"));
+            out.push('\n');
+        }
+    }
+}
+
+fn is_blank(cell: &str) -> bool {
+    cell.chars().all(char::is_whitespace)
 }
 
 /// A cell stays on one line, and its bars do not part it.
-fn escaped(cell: &str) -> String {
-    cell.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+fn push_escaped(cell: &str, out: &mut String) {
+    for (place, word) in cell.split_whitespace().enumerate() {
+        if place > 0 {
+            out.push(' ');
+        }
+        for (place, part) in word.split('|').enumerate() {
+            if place > 0 {
+                out.push_str("\\|");
+            }
+            out.push_str(part);
+        }
+    }
 }
 
 #[cfg(test)]

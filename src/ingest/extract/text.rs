@@ -12,7 +12,7 @@ const GUESS_BYTES: usize = 256 * 1024;
 
 /// The file as it is, decoded.
 pub fn extract(bytes: &[u8]) -> Extracted {
-    Extracted { title: None, text: canonical(&decode(bytes)), markdown: false, pages: Vec::new() }
+    Extracted { title: None, text: canonical(&decode(bytes)), markdown: false, ..Extracted::default() }
 }
 
 /// `bytes` as text. What cannot be decoded becomes U+FFFD.

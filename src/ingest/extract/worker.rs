@@ -3,32 +3,35 @@
 //! outlives it.
 //!
 //! The parent sends one line of JSON ([`Request`]) and the file's bytes, and keeps the pipe open; the child answers with
-//! one line of JSON. Promises: the child sees no environment, opens no file, and ends when its time, its memory or its
-//! parent ends (the pipe closes; a parent-death signal would follow the parent's *thread*, and those come and go); and
-//! every way it can end is a typed [`ExtractFailure`].
+//! one line of JSON ([`Head`]) and the text's bytes. Promises: the child sees no environment, opens no file, and ends when
+//! its time, its memory or its parent ends (the pipe closes; a parent-death signal would follow the parent's *thread*, and
+//! those come and go); the parent holds the text once; a password travels on the pipe alone; and every way the child can
+//! end is a typed [`ExtractFailure`].
 
 use std::io::{self, BufRead, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::{
-    ContentType, ExtractCode, ExtractFailure, ExtractOptions, Extracted, MAX_TEXT_BYTES, extract_here, limits,
+    ContentType, ExtractCode, ExtractFailure, ExtractOptions, Extracted, MAX_TEXT_BYTES, PageStart, Warning,
+    extract_here,
+    limits::{self, Confinement},
+    pipe::{first_bytes, send, unavailable},
 };
 
-/// The longest answer: JSON writes newlines, tabs and quotes in two bytes, and other control characters do not occur;
-/// the rest is for pages and title.
-const MAX_REPLY_BYTES: u64 = 2 * MAX_TEXT_BYTES as u64 + 8 * 1024 * 1024;
+/// The longest first line of an answer: two hundred thousand pages.
+const MAX_HEAD_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What is kept of the child's complaints: enough for the line that says why it aborted.
 const MAX_COMPLAINT_BYTES: u64 = 8 * 1024;
 
-/// A request line is a few hundred bytes.
+/// A request line is a few hundred bytes, unless its password is long; no format has one of this length.
 const MAX_REQUEST_BYTES: u64 = 64 * 1024;
 
 /// Parsers recurse into what files nest; the default of 2 MiB a thread is too little for some real ones.
@@ -70,7 +73,25 @@ struct Request {
     file_bytes: u64,
 }
 
+/// The line that precedes the text: all of [`Extracted`] but its text, whose length it names.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    title: Option<String>,
+    markdown: bool,
+    pages: Vec<PageStart>,
+    warnings: Vec<Warning>,
+    text_bytes: usize,
+}
+
 type Reply = Result<Extracted, ExtractFailure>;
+
+/// What came from the child.
+enum Answer {
+    Whole(Reply),
+    TooLong,
+    /// Something else, or nothing: how the child ended says why.
+    Broken,
+}
 
 impl Worker {
     /// A worker that runs `executable extract-worker` for every file.
@@ -78,14 +99,16 @@ impl Worker {
         Worker { executable, limits }
     }
 
-    /// Extracts `file` in a child. Dropping the future kills it.
+    /// Extracts the `size` bytes of `file` in a child. Dropping the future kills it. When `file` cannot be read, that
+    /// is a failure that may pass.
     pub async fn extract(
         &self,
-        file: &Path,
+        file: impl AsyncRead + Unpin + Send,
+        size: u64,
         content_type: ContentType,
         options: &ExtractOptions,
     ) -> Result<Extracted, ExtractFailure> {
-        let answer = tokio::time::timeout(self.limits.wall, self.ask(file, content_type, options.clone()));
+        let answer = tokio::time::timeout(self.limits.wall, self.ask(file, size, content_type, options));
         match answer.await {
             Ok(reply) => reply,
             Err(_) => Err(ExtractFailure::passing(
@@ -95,18 +118,23 @@ impl Worker {
         }
     }
 
-    async fn ask(&self, file: &Path, content_type: ContentType, options: ExtractOptions) -> Reply {
-        let file = tokio::fs::File::open(file).await.map_err(|error| unavailable("the stored file", &error))?;
-        let file_bytes = file.metadata().await.map_err(|error| unavailable("the stored file", &error))?.len();
+    async fn ask(
+        &self,
+        file: impl AsyncRead + Unpin + Send,
+        file_bytes: u64,
+        content_type: ContentType,
+        options: &ExtractOptions,
+    ) -> Reply {
         let request = Request {
             content_type,
-            options,
+            options: options.clone(),
             memory_bytes: self.limits.memory_bytes,
             cpu_seconds: self.limits.cpu.as_secs(),
             file_bytes,
         };
+        let line = line_of(&request)?;
         let child = self.start().map_err(|error| unavailable("the extraction worker", &error))?;
-        converse(child, &request, file).await
+        converse(child, &line, file, file_bytes).await
     }
 
     fn start(&self) -> io::Result<Child> {
@@ -124,61 +152,78 @@ impl Worker {
     }
 }
 
-async fn converse(mut child: Child, request: &Request, file: tokio::fs::File) -> Reply {
+fn line_of(request: &Request) -> Result<Vec<u8>, ExtractFailure> {
+    let line = serde_json::to_vec(request).map_err(|error| unavailable("the extraction worker", &error.into()))?;
+    match line.len() as u64 + 1 < MAX_REQUEST_BYTES {
+        true => Ok([line, b"\n".to_vec()].concat()),
+        false => Err(ExtractFailure::encrypted("The file", request.options.password.as_ref())),
+    }
+}
+
+async fn converse(mut child: Child, line: &[u8], file: impl AsyncRead + Unpin + Send, file_bytes: u64) -> Reply {
     let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(ExtractFailure::passing(ExtractCode::Unavailable, "The extraction worker has no pipes."));
     };
     let complaints = tokio::spawn(first_bytes(stderr, MAX_COMPLAINT_BYTES));
-    let reply = tokio::select! {
-        reply = answer(stdout) => reply,
-        never = hold(stdin, request, file) => match never {},
+    let answer = tokio::select! {
+        answer = answer(stdout) => answer.unwrap_or(Answer::Broken),
+        failure = hold(stdin, line, file, file_bytes) => return Err(failure),
     };
-    if reply.as_ref().is_ok_and(|reply| reply.len() as u64 > MAX_REPLY_BYTES) {
-        return Err(ExtractFailure::of_file(
-            ExtractCode::TooLarge,
-            "The file holds more text than a document may have.",
-        ));
+    match answer {
+        Answer::Whole(reply) => reply,
+        Answer::TooLong => {
+            Err(ExtractFailure::of_file(ExtractCode::TooLarge, "The file holds more text than a document may have."))
+        }
+        Answer::Broken => {
+            let status = child.wait().await.map_err(|error| unavailable("the extraction worker", &error))?;
+            let complaints = complaints.await.unwrap_or_default();
+            Err(why_it_ended(status, &String::from_utf8_lossy(&complaints)))
+        }
     }
-    let status = child.wait().await.map_err(|error| unavailable("the extraction worker", &error))?;
-    let complaints = complaints.await.unwrap_or_default();
-    let parsed = reply.ok().and_then(|reply| serde_json::from_slice::<Reply>(&reply).ok());
-    parsed.unwrap_or_else(|| Err(why_it_ended(status, &String::from_utf8_lossy(&complaints))))
 }
 
-/// Sends all, then keeps the pipe open: its end is what tells the child that its parent is gone.
-async fn hold(stdin: ChildStdin, request: &Request, file: tokio::fs::File) -> std::convert::Infallible {
-    // An error means that the child has ended, or that the file shrank; then the closed pipe ends the child.
-    let _open = send(stdin, request, file).await.ok();
+/// Sends all, then keeps the pipe open: its end is what tells the child that its parent is gone. Returns only when the
+/// file cannot be read.
+async fn hold(
+    mut stdin: ChildStdin,
+    line: &[u8],
+    file: impl AsyncRead + Unpin + Send,
+    file_bytes: u64,
+) -> ExtractFailure {
+    // Whoever does not read the line has ended, and gives no answer.
+    if stdin.write_all(line).await.is_ok()
+        && let Err(failure) = send(&mut stdin, file, file_bytes).await
+    {
+        return failure;
+    }
     std::future::pending().await
 }
 
-async fn send(mut stdin: ChildStdin, request: &Request, file: tokio::fs::File) -> io::Result<ChildStdin> {
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
-    stdin.write_all(&line).await?;
-    let sent = tokio::io::copy(&mut file.take(request.file_bytes), &mut stdin).await?;
-    stdin.flush().await?;
-    match sent == request.file_bytes {
-        true => Ok(stdin),
-        false => Err(io::ErrorKind::UnexpectedEof.into()),
+async fn answer(stdout: ChildStdout) -> io::Result<Answer> {
+    let mut stdout = BufReader::new(stdout);
+    let mut line = Vec::new();
+    (&mut stdout).take(MAX_HEAD_BYTES + 1).read_until(b'\n', &mut line).await?;
+    if line.len() as u64 > MAX_HEAD_BYTES {
+        return Ok(Answer::TooLong);
+    }
+    match serde_json::from_slice::<Result<Head, ExtractFailure>>(&line) {
+        Ok(Ok(head)) if head.text_bytes > MAX_TEXT_BYTES => Ok(Answer::TooLong),
+        Ok(Ok(head)) => {
+            Ok(text_of(stdout, head).await?.map_or(Answer::Broken, |extracted| Answer::Whole(Ok(extracted))))
+        }
+        Ok(Err(failure)) => Ok(Answer::Whole(Err(failure))),
+        Err(_) => Ok(Answer::Broken),
     }
 }
 
-async fn answer(stdout: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
-    let mut reply = Vec::new();
-    stdout.take(MAX_REPLY_BYTES + 1).read_to_end(&mut reply).await?;
-    Ok(reply)
-}
-
-/// The first bytes, and the rest read away, so that the writer never waits.
-async fn first_bytes(mut from: impl AsyncRead + Unpin, count: u64) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let read = (&mut from).take(count).read_to_end(&mut kept).await;
-    if read.is_ok() {
-        tokio::io::copy(&mut from, &mut tokio::io::sink()).await.ok();
-    }
-    kept
+/// Reads what `head` promises, and not a byte more.
+async fn text_of(stdout: impl AsyncRead + Unpin, head: Head) -> io::Result<Option<Extracted>> {
+    let mut text = Vec::with_capacity(head.text_bytes);
+    stdout.take(head.text_bytes as u64).read_to_end(&mut text).await?;
+    let text = String::from_utf8(text).ok().filter(|text| text.len() == head.text_bytes);
+    let Head { title, markdown, pages, warnings, .. } = head;
+    Ok(text.map(|text| Extracted { title, text, markdown, pages, warnings }))
 }
 
 fn why_it_ended(status: ExitStatus, complaints: &str) -> ExtractFailure {
@@ -200,16 +245,16 @@ fn why_it_ended(status: ExitStatus, complaints: &str) -> ExtractFailure {
         Some(libc::SIGABRT) if complaints.contains("overflowed its stack") => {
             crashed("The file is nested too deeply to be read. Export it again in a simpler form.")
         }
+        // Our worker ignores it: this is another program, whose words nobody read on.
+        Some(libc::SIGPIPE) => {
+            ExtractFailure::passing(ExtractCode::Unavailable, "The extraction worker gave no answer but other words.")
+        }
         Some(signal) => crashed(&format!("The reader crashed on the file (signal {signal}). Export it again.")),
         None => ExtractFailure::passing(
             ExtractCode::Unavailable,
             format!("The extraction worker did not answer ({status})."),
         ),
     }
-}
-
-fn unavailable(what: &str, error: &io::Error) -> ExtractFailure {
-    ExtractFailure::passing(ExtractCode::Unavailable, format!("Almanac could not open {what}: {error}."))
 }
 
 /// The child's end: reads a request and a file from standard input, answers on standard output.
@@ -222,13 +267,24 @@ pub fn main() -> ExitCode {
 
 fn serve(stdin: io::Stdin, stdout: &io::Stdout) -> io::Result<()> {
     let request = read_request(&mut stdin.lock())?;
-    limits::apply(request.memory_bytes, request.cpu_seconds)?;
+    limits::apply(&Confinement::without_files(request.memory_bytes, request.cpu_seconds))?;
     let bytes = read_file(&mut stdin.lock(), request.file_bytes)?;
     std::thread::spawn(move || exit_with_parent(stdin));
     let reply = extract_guarded(bytes, &request);
-    let mut stdout = io::BufWriter::new(stdout.lock());
-    serde_json::to_writer(&mut stdout, &reply)?;
-    stdout.flush()
+    write_answer(&mut io::BufWriter::new(stdout.lock()), reply)
+}
+
+fn write_answer(to: &mut impl Write, reply: Reply) -> io::Result<()> {
+    let (head, text) = match reply {
+        Ok(Extracted { title, text, markdown, pages, warnings }) => {
+            (Ok(Head { title, markdown, pages, warnings, text_bytes: text.len() }), text)
+        }
+        Err(failure) => (Err(failure), String::new()),
+    };
+    serde_json::to_writer(&mut *to, &head)?;
+    to.write_all(b"\n")?;
+    to.write_all(text.as_bytes())?;
+    to.flush()
 }
 
 fn read_request(from: &mut impl BufRead) -> io::Result<Request> {
@@ -238,7 +294,8 @@ fn read_request(from: &mut impl BufRead) -> io::Result<Request> {
 }
 
 fn read_file(from: &mut impl Read, count: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // Doubling would leave room for nearly twice the file.
+    let mut bytes = Vec::with_capacity(usize::try_from(count).map_err(io::Error::other)?);
     from.take(count).read_to_end(&mut bytes)?;
     match bytes.len() as u64 == count {
         true => Ok(bytes),

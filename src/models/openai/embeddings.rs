@@ -130,8 +130,8 @@ impl Embedder for OpenAiEmbedder {
     }
 
     async fn embed_query(&self, text: &str) -> Result<Vec<f32>, ModelError> {
-        let read = self.tokenizer.encode_start(text, WINDOW);
-        let end = read.offsets.last().map_or(0, |(_, end)| *end as usize);
+        let next = self.tokenizer.encode(text).offsets.get(WINDOW).copied();
+        let end = next.map_or(text.len(), |(start, _)| start as usize);
         let mut vectors = self.request(&[&text[..end]], QUESTION_DEADLINE).await?;
         vectors.pop().ok_or_else(|| ModelError::GiveUp("the server gave no vector".to_owned()))
     }

@@ -1,0 +1,73 @@
+//! Who uploads now, and how long the queue is: what an upload is admitted by.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
+
+use crate::store::queue::QueueLength;
+
+/// Uploads that are received at the same time; each holds some 15 MiB at most.
+pub const MAX_UPLOADS: usize = 16;
+/// Of them, those of one workspace: slow clients of one leave places for others.
+const MAX_OWN_UPLOADS: usize = 12;
+/// How long an upload waits for a place.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Counting a long queue costs more than being a second late.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The places for uploads; cloned cheaply.
+#[derive(Clone)]
+pub struct Uploads(Arc<State>);
+
+struct State {
+    all: Arc<Semaphore>,
+    own: Mutex<HashMap<Uuid, Arc<Semaphore>>>,
+    queues: Mutex<HashMap<Uuid, (Instant, QueueLength)>>,
+}
+
+/// The right to upload, until it is dropped.
+pub struct Place {
+    _own: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
+}
+
+impl Default for Uploads {
+    fn default() -> Uploads {
+        let all = Arc::new(Semaphore::new(MAX_UPLOADS));
+        Uploads(Arc::new(State { all, own: Mutex::default(), queues: Mutex::default() }))
+    }
+}
+
+impl Uploads {
+    /// A place, first come first served; `None` when none becomes free in time.
+    pub async fn enter(&self, workspace: Uuid) -> Option<Place> {
+        let own = {
+            let mut places = self.0.own.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(Semaphore::new(MAX_OWN_UPLOADS));
+            Arc::clone(places.entry(workspace).or_insert_with(new))
+        };
+        let place = async {
+            let own = own.acquire_owned().await.ok()?;
+            let all = Arc::clone(&self.0.all).acquire_owned().await.ok()?;
+            Some(Place { _own: own, _all: all })
+        };
+        tokio::time::timeout(PATIENCE, place).await.ok().flatten()
+    }
+
+    /// What was counted a moment ago, and one more for each time it was asked since: an upload follows.
+    pub fn queue_of(&self, workspace: Uuid) -> Option<QueueLength> {
+        let mut queues = self.0.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, length) = queues.get_mut(&workspace).filter(|(counted, _)| counted.elapsed() < FRESH)?;
+        *length = QueueLength { own: length.own + 1, everybodys: length.everybodys + 1 };
+        Some(*length)
+    }
+
+    pub fn remember_queue(&self, workspace: Uuid, length: QueueLength) {
+        self.0.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(workspace, (Instant::now(), length));
+    }
+}
