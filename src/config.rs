@@ -430,7 +430,7 @@ mod tests {
             ("bind", "nowhere"),
             ("admin_key", "short"),
             ("secret_key", "xyz"),
-            ("ingest_workers", "0"),
+            ("ingest_workers", "65"),
             ("pdf_engine", "other"),
             ("ocr_command", "ocr --language 'eng"),
             ("llm_url", "ftp://host/v1"),
