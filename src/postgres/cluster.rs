@@ -70,7 +70,7 @@ pub(super) struct Cluster {
     socket_dir: PathBuf,
     log: PathBuf,
     /// Held, never read: the kernel gives it up when we die, however that happens.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Cluster {
@@ -280,8 +280,18 @@ fn check_socket_path(socket_dir: &Path) -> Result<(), PostgresError> {
     if path.as_os_str().len() > SOCKET_PATH_MAX { Err(PostgresError::SocketPathTooLong { path }) } else { Ok(()) }
 }
 
+/// The lock on a data folder. Let go by name, not by closing the file: a process that another thread is just starting
+/// holds a copy of every open file until it has become its program.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock(); // the kernel does it when the last copy is closed
+    }
+}
+
 /// Takes the lock or says who has it.
-fn lock(path: &Path) -> Result<File, PostgresError> {
+fn lock(path: &Path) -> Result<Lock, PostgresError> {
     let mut options = OpenOptions::new();
     let mut file = options
         .create(true)
@@ -303,7 +313,7 @@ fn lock(path: &Path) -> Result<File, PostgresError> {
     }
     let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(PostgresError::io("write", path))?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 fn check_version(data_dir: &Path, data: &str, programs: u32) -> Result<(), PostgresError> {
@@ -362,6 +372,18 @@ mod tests {
         assert!(check_socket_path(&longest).is_ok());
         let error = check_socket_path(&longest.join("x")).unwrap_err();
         assert!(error.to_string().contains("choose a data folder with a shorter path"));
+    }
+
+    #[test]
+    fn a_lock_is_let_go_while_a_starting_process_still_has_a_copy_of_it() {
+        let path = std::env::temp_dir().join(format!("almanac-lock-{}", std::process::id()));
+        let held = lock(&path).unwrap();
+        let copy = held.0.try_clone().unwrap();
+        assert!(matches!(lock(&path), Err(PostgresError::InUse { .. })));
+        drop(held);
+        assert!(lock(&path).is_ok());
+        drop(copy);
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]
