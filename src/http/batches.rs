@@ -10,21 +10,19 @@ use axum::{
 };
 use futures::Stream;
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    body::{Body, Id, Page, PageParams, Params, default_limit},
+    body::{Body, Id, Page, Params},
+    documents::ListParams,
     problem::{Problem, REQUEST_ID},
     session::{CanRead, CanWrite, Session},
 };
 use crate::{
     app::App,
-    store::{
-        batches::Batch,
-        documents::{Document, DocumentStatus},
-    },
+    store::{batches::Batch, documents::Document},
 };
 
 pub fn router() -> OpenApiRouter<App> {
@@ -103,16 +101,6 @@ async fn cancel(session: Session<CanWrite>, Id(id): Id) -> Result<Json<Batch>, P
     Ok(Json(cancelled))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ListParams {
-    status: Option<DocumentStatus>,
-    #[serde(default = "default_limit")]
-    #[param(minimum = 1, maximum = 100, default = 20)]
-    limit: i64,
-    cursor: Option<String>,
-}
-
 /// List the documents of a batch
 ///
 /// One for every file that `document_counts` counts: not those that were superseded or deleted since.
@@ -124,13 +112,13 @@ async fn documents(
     Id(id): Id,
     Params(params): Params<ListParams>,
 ) -> Result<Json<Page<Document>>, Problem> {
-    let page = PageParams { limit: params.limit, cursor: params.cursor };
+    let (status, page) = params.parts();
     let (after, limit) = (page.after()?, page.rows()?);
     let mut workspace = session.workspace().await?;
     if !workspace.has_batch(id).await? {
         return Err(Problem::not_found("batch"));
     }
-    let rows = workspace.batch_documents(id, params.status, after, limit).await?;
+    let rows = workspace.batch_documents(id, status, after, limit).await?;
     let Json(Page { data, next_cursor }) = page.page(rows, |row| row.file_id.to_string());
     let data = data.into_iter().map(|row| row.document.into_document(row.unchanged)).collect();
     Ok(Json(Page { data, next_cursor }))

@@ -138,14 +138,21 @@ fn or_as_a_file(problem: Problem, most: usize) -> Problem {
     }
 }
 
+/// How a list of documents is asked for, of a knowledge base or of a batch.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct ListParams {
+pub struct ListParams {
     status: Option<DocumentStatus>,
     #[serde(default = "default_limit")]
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: i64,
     cursor: Option<String>,
+}
+
+impl ListParams {
+    pub fn parts(self) -> (Option<DocumentStatus>, PageParams) {
+        (self.status, PageParams { limit: self.limit, cursor: self.cursor })
+    }
 }
 
 /// List the documents of a knowledge base
@@ -157,10 +164,10 @@ async fn list(
     Id(id): Id,
     Params(params): Params<ListParams>,
 ) -> Result<Json<Page<Document>>, Problem> {
-    let page = PageParams { limit: params.limit, cursor: params.cursor };
+    let (status, page) = params.parts();
     let mut workspace = session.workspace().await?;
     workspace.find_knowledge_base(id).await?;
-    let rows = workspace.documents(id, params.status, page.after()?, page.rows()?).await?;
+    let rows = workspace.documents(id, status, page.after()?, page.rows()?).await?;
     let documents = rows.into_iter().map(|row| row.into_document(false)).collect();
     Ok(page.page(documents, |document: &Document| document.id.to_string()))
 }

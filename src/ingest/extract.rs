@@ -225,6 +225,14 @@ impl ExtractFailure {
         ExtractFailure::of_file(ExtractCode::Encrypted, detail)
     }
 
+    /// More text than a document may have.
+    pub(super) fn too_much_text(bytes: u64) -> ExtractFailure {
+        let (megabytes, most) = (bytes / 1_000_000, MAX_TEXT_BYTES / 1_000_000);
+        let detail =
+            format!("The file holds {megabytes} MB of text; a document may hold {most}. Split it into several.");
+        ExtractFailure::of_file(ExtractCode::TooLarge, detail)
+    }
+
     /// A failure that may pass.
     fn passing(code: ExtractCode, detail: impl Into<String>) -> ExtractFailure {
         ExtractFailure { code, detail: detail.into(), retryable: true }
@@ -271,12 +279,7 @@ fn check(extracted: Extracted) -> Result<Extracted, ExtractFailure> {
         return Err(ExtractFailure::of_file(ExtractCode::Empty, "There is no text in the file."));
     }
     if extracted.text.len() > MAX_TEXT_BYTES {
-        let detail = format!(
-            "The file holds {} MB of text; a document may hold {}. Split it into several.",
-            extracted.text.len() / 1_000_000,
-            MAX_TEXT_BYTES / 1_000_000
-        );
-        return Err(ExtractFailure::of_file(ExtractCode::TooLarge, detail));
+        return Err(ExtractFailure::too_much_text(extracted.text.len() as u64));
     }
     Ok(extracted)
 }

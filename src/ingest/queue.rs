@@ -50,6 +50,15 @@ impl Pace {
     pub(super) fn heartbeat(&self) -> Duration {
         self.lease / 4
     }
+
+    /// Until `bell` rings, `poll` is over, or work is to stop.
+    pub(super) async fn wait(&self, bell: &Notify, poll: Duration) {
+        tokio::select! {
+            () = bell.notified() => {}
+            () = sleep(poll) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
 }
 
 /// Whose document each worker of this process has in hand.
@@ -152,11 +161,7 @@ impl Worker {
     }
 
     async fn wait(&self) {
-        tokio::select! {
-            () = self.pace.bell.notified() => {}
-            () = sleep(POLL) => {}
-            () = self.pace.stop.cancelled() => {}
-        }
+        self.pace.wait(&self.pace.bell, POLL).await;
     }
 }
 

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 
 use super::{
     IngestError, Tools,
-    extract::{ContentType, ExtractOptions, Extracted, MAX_TEXT_BYTES, Password, ocr},
+    extract::{ContentType, ExtractFailure, ExtractOptions, Extracted, MAX_TEXT_BYTES, Password, ocr},
     failed,
     originals::{self, OriginalError},
 };
@@ -39,10 +39,7 @@ fn content_type(document: &DocumentRow) -> Result<ContentType, IngestError> {
 fn refuse_too_large(document: &DocumentRow, content_type: ContentType) -> Result<(), IngestError> {
     let plain = matches!(content_type, ContentType::Text | ContentType::Markdown | ContentType::Json);
     if plain && size(document) > 2 * MAX_TEXT_BYTES as u64 {
-        let (megabytes, most) = (document.size / 1_000_000, MAX_TEXT_BYTES / 1_000_000);
-        let detail =
-            format!("The file holds {megabytes} MB of text; a document may hold {most}. Split it into several.");
-        return Err(failed("too_large", &detail, false));
+        return Err(ExtractFailure::too_much_text(size(document)).into());
     }
     Ok(())
 }

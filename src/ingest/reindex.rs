@@ -45,20 +45,12 @@ pub async fn work(tools: Tools, pace: Pace, bell: Arc<Notify>) {
                 let span = tracing::info_span!("reindex", knowledge_base = %reindexing.knowledge_base_id);
                 take(&tools, &pace, worker, &reindexing).instrument(span).await;
             }
-            Ok(None) => wait(&pace, &bell).await,
+            Ok(None) => pace.wait(&bell, POLL).await,
             Err(error) => {
                 tracing::warn!(%error, "the re-indexings cannot be read");
-                wait(&pace, &bell).await;
+                pace.wait(&bell, POLL).await;
             }
         }
-    }
-}
-
-async fn wait(pace: &Pace, bell: &Notify) {
-    tokio::select! {
-        () = bell.notified() => {}
-        () = sleep(POLL) => {}
-        () = pace.stop.cancelled() => {}
     }
 }
 
