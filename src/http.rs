@@ -3,6 +3,7 @@
 //! [`router`] is its table of contents. Every error leaves as a problem document ([`problem`]).
 
 mod admission;
+mod answers;
 mod batches;
 mod body;
 mod databases;
@@ -112,6 +113,7 @@ fn endpoints(app: &App) -> OpenApiRouter<App> {
         .merge(lookup::router())
         .merge(batches::router())
         .merge(search::router())
+        .merge(answers::router())
         .merge(databases::router())
         .merge(keys::router())
         .merge(health::router())

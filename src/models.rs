@@ -1,6 +1,7 @@
 //! The models Almanac calls: embeddings and language models, each behind a trait because each has real alternatives
 //! (in this process, or over HTTP). Callers branch on [`ModelError`] by what they should do next.
 
+mod asked;
 pub mod local;
 pub mod openai;
 pub mod tokenizer;
@@ -10,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use asked::AskedQuestions;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use uuid::Uuid;
 
 pub use tokenizer::{Tokenizer, Tokens};
 
@@ -46,11 +49,13 @@ pub trait Embedder: Send + Sync {
 pub struct Embedders {
     default: Arc<dyn Embedder>,
     others: Vec<Arc<dyn Embedder>>,
+    asked: Arc<AskedQuestions>,
 }
 
 impl Embedders {
     pub fn new(default: Arc<dyn Embedder>, others: Vec<Arc<dyn Embedder>>) -> Embedders {
-        others.into_iter().fold(Embedders { default, others: Vec::new() }, Embedders::with)
+        let embedders = Embedders { default, others: Vec::new(), asked: Arc::default() };
+        others.into_iter().fold(embedders, Embedders::with)
     }
 
     /// One more; a name that is there already is left as it is.
@@ -74,6 +79,16 @@ impl Embedders {
     pub fn find(&self, name: &str) -> Option<&Arc<dyn Embedder>> {
         let short = |embedder: &&Arc<dyn Embedder>| embedder.name().split('@').next() == Some(name);
         self.get(name).or_else(|| self.all().find(short))
+    }
+
+    /// The vector of a question that workspace `workspace_id` asks; one that was asked lately costs nothing.
+    pub async fn ask(
+        &self,
+        workspace_id: Uuid,
+        embedder: &dyn Embedder,
+        question: &str,
+    ) -> Result<Arc<[f32]>, ModelError> {
+        self.asked.vector(workspace_id, embedder, question).await
     }
 
     /// The default first.

@@ -7,7 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::SearchResult;
+use super::search::SearchResult;
 
 /// A result that an answer relies on.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use super::{
-    SearchResult,
     cite::{Citation, Written, sentences},
+    search::SearchResult,
 };
 use crate::{
     lexemes::{self, Language},

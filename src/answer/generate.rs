@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use futures::StreamExt;
 
 use super::{
-    Progress, SearchResult,
+    Progress,
     cite::{Citation, Written, sentences},
+    search::SearchResult,
 };
 use crate::{
     lexemes::{self, Language},

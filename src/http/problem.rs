@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    answer::SearchError,
+    answer::search::SearchError,
     app::limits::TooOften,
     ingest::originals::OriginalError,
     models::ModelError,

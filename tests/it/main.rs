@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a failed unwrap is the message")]
 
+mod answers;
 mod api;
 mod architecture;
 mod batches;

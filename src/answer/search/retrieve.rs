@@ -93,13 +93,15 @@ fn model(knowledge_bases: &[KnowledgeBase], embedders: &Embedders) -> String {
 /// The question's vector. A model that is down, or that this server does not have, costs hybrid search its vector leg,
 /// and no more.
 pub async fn embed(
+    workspace_id: Uuid,
+    embedders: &Embedders,
     scope: &Scope,
     request: &SearchRequest,
     degraded: &mut Vec<String>,
 ) -> Result<Option<HalfVector>, SearchError> {
     let asked = match (&scope.embedder, request.mode) {
         (_, SearchMode::Text) => return Ok(None),
-        (Some(embedder), _) => embedder.embed_query(&request.query).await,
+        (Some(embedder), _) => embedders.ask(workspace_id, &**embedder, &request.query).await,
         (None, _) => Err(ModelError::GiveUp("this server does not run the model of the knowledge base".to_owned())),
     };
     match (asked, request.mode) {
