@@ -1,25 +1,44 @@
 //! A question finds chunks, and an answer cites them.
 //!
-//! [`search()`](search::search) ranks by vector and by BM25 and fuses both. [`answer`] retrieves, then writes: with the language model
-//! where one is configured, else by extracting the best sentences. Either way every citation is verbatim at its offsets.
+//! [`search()`](search::search) ranks by vector and by BM25 and fuses both. [`answer`] retrieves, looks whether what was found is about
+//! the question, writes (with the language model where one is configured, else by extracting the best sentences) and checks
+//! what was written. Either way every citation is verbatim at its offsets, and sentences that nothing bears are marked.
 
+mod check;
+mod checked;
 mod cite;
 mod extractive;
 mod generate;
+mod marks;
+mod meaning;
+mod numbers;
+mod passages;
+mod prompt;
 pub mod search;
+mod sentences;
+mod support;
+mod table;
+mod words;
 
 use std::{sync::Arc, time::Instant};
 
+pub use check::{Reason, Unsupported};
+pub use cite::Citation;
+use generate::{Generated, NotWritten, Writer};
+use search::{SearchError, SearchMode, SearchRequest, SearchResult};
 use serde::Serialize;
+use support::Question;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-pub use cite::Citation;
-use search::{SearchError, SearchMode, SearchRequest, SearchResult};
-
 use crate::{
-    models::{Embedders, LanguageModel, ModelError},
-    store::{Store, search::Filter},
+    lexemes::Language,
+    models::{Embedders, LanguageModel, Usage},
+    store::{
+        Store,
+        search::Filter,
+        usage::{ModelCall, ModelCallKind},
+    },
 };
 
 #[derive(Debug, Clone)]
@@ -28,6 +47,10 @@ pub struct AnswerRequest {
     pub knowledge_base_ids: Vec<Uuid>,
     pub limit: usize,
     pub filter: Option<Filter>,
+    /// Below this support there is no answer, 0 to 1.
+    pub min_support: f32,
+    /// The key that asks, for the record of what models cost.
+    pub key_id: Option<Uuid>,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -36,9 +59,15 @@ pub struct Answer {
     pub answer: Option<String>,
     pub explanation: Option<String>,
     pub citations: Vec<Citation>,
+    /// Sentences of the answer that nothing cited bears.
+    pub unsupported: Vec<Unsupported>,
+    /// How well the best sentence found fits the question, 0 to 1. With a language model, at least this.
+    pub support: f32,
     pub mode: AnswerMode,
     /// The language model that wrote it.
     pub model: Option<String>,
+    /// What the language model's server counted; null where it does not say, and without one.
+    pub usage: Option<Usage>,
     pub took_ms: f64,
     pub degraded: Vec<String>,
 }
@@ -56,6 +85,8 @@ pub struct Tools {
     pub store: Store,
     pub embedders: Embedders,
     pub language_model: Option<Arc<dyn LanguageModel>>,
+    /// Tokens of the language model's window.
+    pub llm_context_tokens: usize,
 }
 
 /// What happens on the way to an answer, for a caller who watches.
@@ -65,7 +96,8 @@ pub enum Progress {
     Delta(String),
 }
 
-/// Answers a question from the documents of workspace `workspace_id`; `watch` hears of each step.
+/// Answers a question from the documents of workspace `workspace_id`; `watch` hears of each step. Dropping it ends all work
+/// on it, and what was not finished is not recorded.
 pub async fn answer(
     tools: &Tools,
     workspace_id: Uuid,
@@ -73,38 +105,41 @@ pub async fn answer(
     watch: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Answer, SearchError> {
     let began = Instant::now();
-    let (passages, mut degraded) = passages(tools, workspace_id, request).await?;
-    watch(Progress::Retrieved(passages.clone()));
-    let extract =
-        extractive::best_sentences(&**tools.embedders.default(), &request.question, &passages, &mut degraded).await;
-    if !extract.is_relevant() {
-        return Ok(Answer::nothing(began, degraded));
+    let (results, mut degraded) = retrieve(tools, workspace_id, request).await?;
+    watch(Progress::Retrieved(results.clone()));
+    let language = language(tools, workspace_id, &results).await?;
+    let question = Question { workspace_id, text: &request.question, language };
+
+    let passages = passages::merge(passages::whole(&results));
+    let mut candidates = support::candidates(question, &passages);
+    // Without a model every sentence may become part of the answer.
+    let enough = if tools.language_model.is_some() { request.min_support } else { f32::INFINITY };
+    support::compare(&tools.embedders, question, &mut candidates, enough, &mut degraded).await;
+    let support = support::best(&candidates);
+    if results.is_empty() || support < request.min_support {
+        return Ok(Answer { degraded, ..Answer::nothing(support, began) });
     }
-    let written = match &tools.language_model {
-        Some(model) => generate::write(&**model, &request.question, &passages, watch).await,
-        None => Err(generate::NotWritten::Nothing(None)),
-    };
-    let (written, mode) = match written {
-        Ok(written) => (written, AnswerMode::Generated),
-        // Half an answer is out already: another one behind it would be neither.
-        Err(generate::NotWritten::Half(error)) => return Err(SearchError::Model(error)),
-        Err(generate::NotWritten::Nothing(reason)) => {
-            degraded.extend(reason.map(|error: ModelError| format!("language_model: {error}")));
-            let written = extract.write();
-            watch(Progress::Delta(written.text.clone()));
-            (written, AnswerMode::Extractive)
+
+    let generated = generate(tools, question, &results, watch, &mut degraded).await?;
+    let mut answer = match generated {
+        Some(generated) => {
+            record(tools, question, request, generated.usage).await;
+            checked(tools, language, generated, &mut degraded).await
+        }
+        None => {
+            support::compare(&tools.embedders, question, &mut candidates, f32::INFINITY, &mut degraded).await;
+            let answer = extracted(&candidates);
+            watch(Progress::Delta(answer.answer.clone().unwrap_or_default()));
+            answer
         }
     };
-    let model = tools.language_model.as_ref().filter(|_| mode == AnswerMode::Generated);
-    let model = model.map(|model| model.name().to_owned());
-    let explanation = written.explanation();
-    let answer = (!written.text.is_empty()).then_some(written.text);
-    let took_ms = milliseconds(began);
-    Ok(Answer { answer, explanation, citations: written.citations, mode, model, took_ms, degraded })
+    cite::find_pages(&tools.store, workspace_id, &mut answer.citations).await?;
+    metrics::counter!("almanac_answers_total", "mode" => answer.mode.name()).increment(1);
+    Ok(Answer { support: support::best(&candidates), took_ms: milliseconds(began), degraded, ..answer })
 }
 
 /// The passages an answer may rely on.
-async fn passages(
+async fn retrieve(
     tools: &Tools,
     workspace_id: Uuid,
     request: &AnswerRequest,
@@ -122,16 +157,103 @@ async fn passages(
     Ok((found.results, found.degraded))
 }
 
+/// Whose words are compared: the language of the knowledge base that the best result is from.
+async fn language(tools: &Tools, workspace_id: Uuid, results: &[SearchResult]) -> Result<Language, SearchError> {
+    let Some(best) = results.first() else { return Ok(Language::default()) };
+    let mut workspace = tools.store.workspace(workspace_id).await?;
+    let found = workspace.searched_knowledge_bases(Some(&[best.knowledge_base_id]), 1).await?;
+    workspace.commit().await?;
+    Ok(found.first().and_then(|base| Language::from_name(&base.language)).unwrap_or_default())
+}
+
+/// The language model's text; `None` when there is no model, or it gave nothing and another way can take over.
+async fn generate<'a>(
+    tools: &Tools,
+    question: Question<'_>,
+    results: &'a [SearchResult],
+    watch: &mut (dyn FnMut(Progress) + Send),
+    degraded: &mut Vec<String>,
+) -> Result<Option<Generated<'a>>, SearchError> {
+    let Some(model) = &tools.language_model else { return Ok(None) };
+    let tokenizer = tools.embedders.default().tokenizer();
+    let writer = Writer { model: &**model, window: tools.llm_context_tokens, tokenizer };
+    match generate::write(writer, question.text, results, watch, degraded).await {
+        Ok(generated) => Ok(Some(generated)),
+        // Half an answer is out already: another one behind it would be neither.
+        Err(NotWritten::Half(error)) => Err(SearchError::Model(error)),
+        Err(NotWritten::Nothing(error)) => {
+            degraded.push(format!("language_model: {error}"));
+            Ok(None)
+        }
+    }
+}
+
+/// What the model wrote, with what it cites and where nothing bears it.
+async fn checked(tools: &Tools, language: Language, generated: Generated<'_>, degraded: &mut Vec<String>) -> Answer {
+    let embedder = &**tools.embedders.default();
+    let verdict = check::check(&generated.text, &generated.shown, language, embedder, degraded).await;
+    let explanation = match (generated.text.is_empty(), verdict.citations.is_empty()) {
+        (true, _) => Some("The passages that were found do not answer the question.".to_owned()),
+        (false, true) => Some("The answer cites no passage: nothing in the documents supports it.".to_owned()),
+        (false, false) => None,
+    };
+    Answer {
+        answer: Some(generated.text).filter(|text| !text.is_empty()),
+        explanation,
+        citations: verdict.citations,
+        unsupported: verdict.unsupported,
+        model: tools.language_model.as_ref().map(|model| model.name().to_owned()),
+        usage: generated.usage,
+        ..Answer::empty(AnswerMode::Generated)
+    }
+}
+
+fn extracted(candidates: &[support::Candidate<'_>]) -> Answer {
+    let written = extractive::write(candidates);
+    Answer { answer: Some(written.text), citations: written.citations, ..Answer::empty(AnswerMode::Extractive) }
+}
+
+/// What cannot be recorded has been answered all the same.
+async fn record(tools: &Tools, question: Question<'_>, request: &AnswerRequest, usage: Option<Usage>) {
+    let Some(model) = &tools.language_model else { return };
+    let call = ModelCall { kind: ModelCallKind::Answer, model: model.name(), usage, key_id: request.key_id };
+    if let Err(error) = tools.store.record_model_call(question.workspace_id, &call).await {
+        tracing::warn!(%error, "what a model call cost could not be recorded");
+    }
+}
+
+impl AnswerMode {
+    fn name(self) -> &'static str {
+        match self {
+            AnswerMode::Generated => "generated",
+            AnswerMode::Extractive => "extractive",
+        }
+    }
+}
+
 impl Answer {
-    fn nothing(began: Instant, degraded: Vec<String>) -> Answer {
+    fn nothing(support: f32, began: Instant) -> Answer {
+        metrics::counter!("almanac_answers_total", "mode" => "none").increment(1);
+        Answer {
+            explanation: Some("Nothing relevant was found in the documents.".to_owned()),
+            support,
+            took_ms: milliseconds(began),
+            ..Answer::empty(AnswerMode::Extractive)
+        }
+    }
+
+    fn empty(mode: AnswerMode) -> Answer {
         Answer {
             answer: None,
-            explanation: Some("Nothing relevant was found in the documents.".to_owned()),
+            explanation: None,
             citations: Vec::new(),
-            mode: AnswerMode::Extractive,
+            unsupported: Vec::new(),
+            support: 0.0,
+            mode,
             model: None,
-            took_ms: milliseconds(began),
-            degraded,
+            usage: None,
+            took_ms: 0.0,
+            degraded: Vec::new(),
         }
     }
 }

@@ -144,6 +144,7 @@ impl App {
             store: self.store.clone(),
             embedders: self.embedders.clone(),
             language_model: self.language_model.clone(),
+            llm_context_tokens: self.config.llm_context_tokens,
         }
     }
 

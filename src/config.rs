@@ -69,6 +69,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     secret("llm_key", "", "key of the language model"),
     setting("llm_model", "", "name of the language model"),
+    setting("llm_context_tokens", "8192", "the language model's window, prompt and answer together, 1024 to 2000000"),
     setting("embedding_url", "", "OpenAI-compatible base URL for embeddings; unset: the local model"),
     secret("embedding_key", "", "key for embeddings"),
     setting("embedding_model", "", "name of the embedding model"),
@@ -84,6 +85,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("max_queued", "50000", "documents of one workspace that may wait; ten times as many of all"),
     setting("embedding_threads", "cores", "threads of the local embedding model, 1 to 256"),
     setting("max_upload_mb", "50", "largest upload in MiB, 1 to 2048"),
+    setting("min_support", "0.35", "below it, a question is not answered from documents, 0 to 1"),
     setting("min_confidence", "0.7", "below it, a question is not run but answered with choices, 0 to 1"),
     setting("requests_per_minute", "0", "calls one key may make a minute; 0: no limit"),
     setting("shutdown_seconds", "20", "how long running requests may take to finish on shutdown"),
@@ -109,6 +111,7 @@ pub struct Config {
     /// As written; whoever connects to databases owns the rules.
     pub database_hosts: Vec<String>,
     pub llm: Option<RemoteModel>,
+    pub llm_context_tokens: usize,
     pub embedding: Option<RemoteEmbedding>,
     pub pdf_engine: PdfEngine,
     /// A program and its arguments.
@@ -118,6 +121,7 @@ pub struct Config {
     pub max_queued: i64,
     pub embedding_threads: usize,
     pub max_upload_bytes: usize,
+    pub min_support: f32,
     pub min_confidence: f32,
     pub requests_per_minute: u32,
     pub shutdown_seconds: u64,
@@ -252,6 +256,7 @@ impl Reader<'_> {
             sqlite_dirs: self.sqlite_dirs(&data_dir),
             database_hosts: self.list("database_hosts", ','),
             llm: self.remote_model("llm"),
+            llm_context_tokens: self.number("llm_context_tokens", 8_192, 1_024, 2_000_000),
             embedding: self.remote_embedding(),
             pdf_engine: self
                 .choice("pdf_engine", &[("pdfboss", PdfEngine::Pdfboss), ("pdf-extract", PdfEngine::PdfExtract)]),
@@ -261,6 +266,7 @@ impl Reader<'_> {
             max_queued: self.number("max_queued", 50_000, 1, 100_000_000),
             embedding_threads: self.number("embedding_threads", cores(), 1, 256),
             max_upload_bytes: self.number("max_upload_mb", 50, 1, 2048) << 20,
+            min_support: self.number("min_support", 0.35, 0.0, 1.0),
             min_confidence: self.number("min_confidence", 0.7, 0.0, 1.0),
             requests_per_minute: self.number("requests_per_minute", 0, 0, 1_000_000),
             shutdown_seconds: self.number("shutdown_seconds", 20, 0, 3600),

@@ -17,6 +17,7 @@ pub mod problem;
 mod search;
 mod session;
 mod upload;
+mod usage;
 
 use std::{any::Any, time::Duration};
 
@@ -59,7 +60,7 @@ const LARGEST_FILES: usize = 20;
         (name = "search", description = "Find passages, and answers that cite them"),
         (name = "databases", description = "From questions to SQL that is proven read-only"),
         (name = "keys", description = "API keys"),
-        (name = "operations", description = "Health and metrics"),
+        (name = "operations", description = "Health, metrics, what models cost"),
     ),
     security(("key" = [])),
     modifiers(&BearerKey)
@@ -116,6 +117,7 @@ fn endpoints(app: &App) -> OpenApiRouter<App> {
         .merge(answers::router())
         .merge(databases::router())
         .merge(keys::router())
+        .merge(usage::router())
         .merge(health::router())
         .merge(creating)
         .layer(limit)

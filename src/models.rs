@@ -14,6 +14,8 @@ use std::time::Duration;
 use asked::AskedQuestions;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use tokenizer::{Tokenizer, Tokens};
@@ -116,9 +118,30 @@ pub struct Prompt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
     pub text: String,
-    /// As counted by the server, where it says so.
-    pub prompt_tokens: Option<u32>,
-    pub completion_tokens: Option<u32>,
+    pub usage: Option<Usage>,
+}
+
+/// Tokens that a call took, as the server counted them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Usage {
+    pub prompt_tokens: u32,
+    pub completion_tokens: u32,
+}
+
+/// What a stream brings: text, piece by piece, and at its end one [`Ending`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    Text(String),
+    Ending(Ending),
+}
+
+/// How a text ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// `None` where the server does not say.
+    pub usage: Option<Usage>,
+    /// It would have gone on, but for [`Prompt::max_tokens`].
+    pub cut: bool,
 }
 
 /// Writes text from a prompt.
@@ -129,7 +152,7 @@ pub trait LanguageModel: Send + Sync {
     /// The whole text at once.
     async fn complete(&self, prompt: &Prompt) -> Result<Completion, ModelError>;
     /// The text as it comes; dropping the stream ends the request.
-    async fn stream(&self, prompt: &Prompt) -> Result<BoxStream<'static, Result<String, ModelError>>, ModelError>;
+    async fn stream(&self, prompt: &Prompt) -> Result<BoxStream<'static, Result<Said, ModelError>>, ModelError>;
 }
 
 /// Why a model gave nothing, by what the caller can do about it.

@@ -15,9 +15,11 @@ pub mod knowledge_bases;
 pub mod originals;
 pub mod queries;
 pub mod queue;
+pub mod quotes;
 pub mod reindexings;
 mod seal;
 pub mod search;
+pub mod usage;
 
 use std::{str::FromStr, time::Duration};
 

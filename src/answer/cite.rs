@@ -1,22 +1,21 @@
 //! Citations: each a verbatim quote with its offsets in the document's text, so that a reader can check it.
 
-use std::ops::Range;
-
 use serde::Serialize;
-use unicode_segmentation::UnicodeSegmentation;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::search::SearchResult;
+use super::search::SearchError;
+use crate::store::{Store, quotes::QuoteStart};
 
-/// A result that an answer relies on.
+/// A sentence of a document that an answer relies on.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Citation {
-    /// `[1]` in the answer.
+    /// `[1]` in the answer. A passage that is cited for several things has a citation for each.
     pub index: usize,
     pub document_id: Uuid,
     pub chunk_id: Uuid,
     pub title: String,
+    /// Where the quote begins, for documents with pages.
     pub page: Option<i32>,
     /// Offsets in characters into the document's text: `text[start..end]` is `quote`.
     pub start: i32,
@@ -24,134 +23,19 @@ pub struct Citation {
     pub quote: String,
 }
 
-/// An answer's text with what it cites.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Written {
-    pub text: String,
-    pub citations: Vec<Citation>,
-}
-
-impl Written {
-    /// Said beside a text that cites nothing or is none.
-    pub fn explanation(&self) -> Option<String> {
-        match (self.text.is_empty(), self.citations.is_empty()) {
-            (true, _) => Some("The passages that were found do not answer the question.".to_owned()),
-            (false, true) => Some("The answer cites no passage: nothing in the documents supports it.".to_owned()),
-            (false, false) => None,
-        }
+/// Puts the page of its quote's start in the place of the page of its chunk's start.
+pub async fn find_pages(store: &Store, workspace_id: Uuid, citations: &mut [Citation]) -> Result<(), SearchError> {
+    let paged: Vec<&mut Citation> = citations.iter_mut().filter(|citation| citation.page.is_some()).collect();
+    if paged.is_empty() {
+        return Ok(());
     }
-}
-
-impl Citation {
-    /// Quotes the bytes `part` of what `result` says.
-    pub fn quote(index: usize, result: &SearchResult, part: Range<usize>) -> Citation {
-        let before = characters(&result.content[..part.start]);
-        let quote = result.content[part].to_owned();
-        let start = result.start + before;
-        Citation {
-            index,
-            document_id: result.document_id,
-            chunk_id: result.chunk_id,
-            title: result.title.clone(),
-            page: result.page,
-            start,
-            end: start + characters(&quote),
-            quote,
-        }
+    let starts: Vec<QuoteStart> =
+        paged.iter().map(|citation| QuoteStart { chunk_id: citation.chunk_id, start: citation.start }).collect();
+    let mut workspace = store.workspace(workspace_id).await?;
+    let pages = workspace.pages_of_quotes(&starts).await?;
+    workspace.commit().await?;
+    for (citation, page) in paged.into_iter().zip(pages) {
+        citation.page = page.or(citation.page);
     }
-}
-
-/// The sentences of a text as byte ranges, without the white space around them. A block (a paragraph, a heading, a list
-/// item, a table row) ends a sentence; a line within a paragraph does not. A few words on their own, like the bold term
-/// of a definition, go with what follows them.
-pub fn sentences(text: &str) -> Vec<Range<usize>> {
-    blocks(text).into_iter().flat_map(|block| sentences_of_block(text, block)).collect()
-}
-
-/// Sentences with fewer words say too little by themselves.
-const FEW_WORDS: usize = 4;
-
-fn blocks(text: &str) -> Vec<Range<usize>> {
-    let mut blocks: Vec<Range<usize>> = Vec::new();
-    let mut continues = false;
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        let end = start + line.len();
-        let words = line.trim();
-        match blocks.last_mut() {
-            Some(block) if continues && !begins_block(words) => block.end = end,
-            _ if words.is_empty() => {}
-            _ => blocks.push(start..end),
-        }
-        continues = !words.is_empty() && !words.starts_with(['#', '|']);
-        start = end;
-    }
-    blocks
-}
-
-/// Blank lines, headings, list items, quotes and table rows.
-fn begins_block(line: &str) -> bool {
-    let number = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    let numbered = number.len() < line.len() && (number.starts_with(". ") || number.starts_with(") "));
-    line.is_empty()
-        || numbered
-        || line.starts_with(['#', '|', '>'])
-        || ["- ", "* ", "+ "].iter().any(|mark| line.starts_with(mark))
-}
-
-fn sentences_of_block(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
-    // To the rules of Unicode (UAX 29) a line end is a paragraph's end; a space is as long and is none.
-    let flat = text[block.clone()].replace(['\n', '\r'], " ");
-    let mut found: Vec<Range<usize>> = Vec::new();
-    let mut few_words = false;
-    for (offset, sentence) in flat.split_sentence_bound_indices() {
-        let start = block.start + offset + (sentence.len() - sentence.trim_start().len());
-        let end = block.start + offset + sentence.trim_end().len();
-        match found.last_mut() {
-            Some(previous) if few_words => previous.end = end.max(previous.end),
-            _ if sentence.chars().any(char::is_alphanumeric) => found.push(start..end),
-            _ => continue,
-        }
-        few_words = found.last().is_some_and(|range| text[range.clone()].unicode_words().count() < FEW_WORDS);
-    }
-    found
-}
-
-fn characters(text: &str) -> i32 {
-    i32::try_from(text.chars().count()).unwrap_or(i32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(text: &str) -> Vec<&str> {
-        sentences(text).into_iter().map(|range| &text[range]).collect()
-    }
-
-    #[test]
-    fn sentences_end_with_their_block_and_not_with_a_line() {
-        let text = "# Heading of it\n\nOne sentence\nis over here. Two of them “follow”!  \n- an item with words\n- next\n\n---\nÄ third, naïve one?";
-        let expected = [
-            "# Heading of it",
-            "One sentence\nis over here.",
-            "Two of them “follow”!",
-            "- an item with words",
-            "- next",
-            "---\nÄ third, naïve one?",
-        ];
-        assert_eq!(found(text), expected);
-    }
-
-    #[test]
-    fn a_term_goes_with_its_definition() {
-        let text = "**Net revenue.** What customers paid, less what went back. It is monthly.";
-        assert_eq!(found(text)[0], "**Net revenue.** What customers paid, less what went back.");
-    }
-
-    #[test]
-    fn nothing_is_no_sentence() {
-        assert!(found("").is_empty());
-        assert!(found("\n\n | --- |\n***\n").is_empty());
-    }
+    Ok(())
 }

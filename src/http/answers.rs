@@ -46,6 +46,9 @@ struct AnswerBody {
     #[schema(minimum = 1, maximum = 100, default = 8)]
     limit: Option<usize>,
     filter: Option<Filter>,
+    /// Below this support (0 to 1) there is no answer; absent: as the server is set.
+    #[schema(minimum = 0, maximum = 1)]
+    min_support: Option<f32>,
     /// Server-sent events: `retrieval`, `delta`…, `citations`, `done` or `error`.
     stream: Option<bool>,
 }
@@ -61,12 +64,23 @@ async fn answers(session: Session<CanRead>, Body(body): Body<AnswerBody>) -> Res
         knowledge_base_ids: check_ids(body.knowledge_base_ids)?,
         limit: check_limit(body.limit, DEFAULT_PASSAGES)?,
         filter: body.filter,
+        min_support: check_support(body.min_support)?.unwrap_or(session.config.min_support),
+        key_id: Some(session.caller.key_id),
     };
     if body.stream.unwrap_or(false) {
         return Ok(stream(session, request));
     }
     let answer = answer::answer(&session.answering(), session.workspace_id(), &request, &mut |_| {}).await?;
     Ok(Json(answer).into_response())
+}
+
+fn check_support(support: Option<f32>) -> Result<Option<f32>, Problem> {
+    match support {
+        Some(support) if !(0.0..=1.0).contains(&support) => {
+            Err(Problem::invalid("/min_support", "must be from 0 to 1"))
+        }
+        support => Ok(support),
+    }
 }
 
 /// Events as they come. The work belongs to the stream: a client that leaves ends it.
@@ -82,7 +96,10 @@ fn stream(session: Session<CanRead>, request: AnswerRequest) -> Response {
         };
         let answered = answer::answer(&session.answering(), session.workspace_id(), &request, &mut watch).await;
         let last = match answered {
-            Ok(answer) => vec![event("citations", &json!({ "citations": answer.citations })), event("done", &answer)],
+            Ok(answer) => {
+                let checked = json!({ "citations": answer.citations, "unsupported": answer.unsupported });
+                vec![event("citations", &checked), event("done", &answer)]
+            }
             Err(error) => vec![event("error", &Problem::from(error))],
         };
         for event in last {

@@ -2,8 +2,12 @@
 //!
 //! Models that think before they answer (OpenAI's o and GPT-5 families) take `max_completion_tokens` and no temperature;
 //! every other model takes `max_tokens`, which is what other servers know.
+//!
+//! A stream is asked to end with the tokens it took (`stream_options`); a server that refuses the field is asked without it
+//! from then on, and one that does not know it says nothing.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -18,7 +22,7 @@ use super::client::{Client, Problem, cut, quote};
 use super::retry::Failure;
 use super::sse::{BadEvent, Decoder};
 use super::{Server, SetupError};
-use crate::models::{Completion, LanguageModel, ModelError, Prompt};
+use crate::models::{Completion, Ending, LanguageModel, ModelError, Prompt, Said, Usage};
 
 /// The longest text taken from a server; a hundred times what an answer or an SQL statement needs.
 const MAX_TEXT_BYTES: usize = 1024 * 1024;
@@ -37,12 +41,30 @@ pub struct OpenAiLanguageModel {
     client: Client,
     model: String,
     key: Option<SecretString>,
+    /// The server has refused `stream_options`.
+    refuses_options: AtomicBool,
 }
 
 impl OpenAiLanguageModel {
     pub fn new(server: &Server) -> Result<OpenAiLanguageModel, SetupError> {
         let client = Client::new(server, "chat/completions")?;
-        Ok(OpenAiLanguageModel { client, model: server.model.clone(), key: server.key.clone() })
+        let (model, key) = (server.model.clone(), server.key.clone());
+        Ok(OpenAiLanguageModel { client, model, key, refuses_options: AtomicBool::new(false) })
+    }
+
+    /// A stream that is asked to say what it cost, unless the server is known to refuse that.
+    async fn open(&self, prompt: &Prompt, deadline: Instant) -> Result<Response, ModelError> {
+        let mut request = self.request(prompt, true);
+        if !self.refuses_options.load(Ordering::Relaxed) {
+            request.stream_options = Some(StreamOptions { include_usage: true });
+            if let Some(response) = self.client.try_open(&request, deadline).await? {
+                return Ok(response);
+            }
+            request.stream_options = None;
+        }
+        let response = self.client.open(&request, deadline).await?;
+        self.refuses_options.store(true, Ordering::Relaxed);
+        Ok(response)
     }
 
     fn request<'a>(&'a self, prompt: &'a Prompt, stream: bool) -> Request<'a> {
@@ -57,6 +79,7 @@ impl OpenAiLanguageModel {
             max_completion_tokens: thinks.then_some(prompt.max_tokens),
             temperature: (!thinks).then_some(prompt.temperature),
             stream,
+            stream_options: None,
         }
     }
 }
@@ -72,19 +95,15 @@ impl LanguageModel for OpenAiLanguageModel {
         let answer: Answer = self.client.ask(&self.request(prompt, false), MAX_TEXT_BYTES, deadline).await?;
         let Some(choice) = answer.choices.into_iter().next() else { return Err(broken("no choices")) };
         match (choice.message.content, choice.message.refusal) {
-            (Some(text), _) => Ok(Completion {
-                text,
-                prompt_tokens: answer.usage.as_ref().map(|usage| usage.prompt_tokens),
-                completion_tokens: answer.usage.as_ref().map(|usage| usage.completion_tokens),
-            }),
+            (Some(text), _) => Ok(Completion { text, usage: answer.usage.as_ref().and_then(usage) }),
             (None, Some(refusal)) => Err(ModelError::GiveUp(format!("the model refused: {}", quote(&refusal, None)))),
             (None, None) => Err(broken("a message without content")),
         }
     }
 
-    async fn stream(&self, prompt: &Prompt) -> Result<BoxStream<'static, Result<String, ModelError>>, ModelError> {
+    async fn stream(&self, prompt: &Prompt) -> Result<BoxStream<'static, Result<Said, ModelError>>, ModelError> {
         let deadline = Instant::now() + prompt.deadline;
-        let response = self.client.open(&self.request(prompt, true), deadline).await?;
+        let response = self.open(prompt, deadline).await?;
         let content_type =
             response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !content_type.starts_with("text/event-stream") {
@@ -100,8 +119,9 @@ impl LanguageModel for OpenAiLanguageModel {
             said: 0,
             finished: false,
             closed: false,
+            ending: Some(Ending::default()),
         };
-        Ok(stream::try_unfold(deltas, |mut deltas| async { Ok(deltas.next().await?.map(|text| (text, deltas))) })
+        Ok(stream::try_unfold(deltas, |mut deltas| async { Ok(deltas.next().await?.map(|said| (said, deltas))) })
             .boxed())
     }
 }
@@ -123,6 +143,13 @@ struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f32>,
     stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
 }
 
 #[derive(Serialize)]
@@ -134,32 +161,33 @@ struct Message<'a> {
 #[derive(Deserialize)]
 struct Answer {
     choices: Vec<Choice>,
-    usage: Option<Usage>,
+    usage: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
 struct Choice {
-    message: Said,
+    message: Reply,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct Reply {
     content: Option<String>,
     refusal: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Usage {
-    prompt_tokens: u32,
-    completion_tokens: u32,
+/// What a call cost; a server that says it in a way of its own has not said it.
+fn usage(value: &serde_json::Value) -> Option<Usage> {
+    let number = |name: &str| u32::try_from(value[name].as_u64()?).ok();
+    Some(Usage { prompt_tokens: number("prompt_tokens")?, completion_tokens: number("completion_tokens")? })
 }
 
 /// One event of a stream: a piece of the text, or what went wrong half-way.
 #[derive(Deserialize)]
 struct Event {
-    /// Empty in Azure's first event, which tells of its filters.
+    /// Empty in Azure's first event, which tells of its filters, and in the last one, which tells what it all cost.
     #[serde(default)]
     choices: Vec<Change>,
+    usage: Option<serde_json::Value>,
     error: Option<serde_json::Value>,
 }
 
@@ -189,25 +217,28 @@ struct Deltas {
     finished: bool,
     /// Nothing more comes from the network.
     closed: bool,
+    /// What is known of the end; taken when it is told.
+    ending: Option<Ending>,
 }
 
 impl Deltas {
-    /// The next piece of text that is not empty.
-    async fn next(&mut self) -> Result<Option<String>, ModelError> {
+    /// The next piece of text that is not empty, then the end.
+    async fn next(&mut self) -> Result<Option<Said>, ModelError> {
         loop {
             while let Some(event) = self.decoder.next_event() {
                 if event == "[DONE]" {
-                    return Ok(None);
+                    return Ok(self.ending.take().map(Said::Ending));
                 }
                 let text = self.take(&event)?;
                 if !text.is_empty() {
-                    return Ok(Some(text));
+                    return Ok(Some(Said::Text(text)));
                 }
             }
-            match (self.closed, self.finished) {
+            match (self.closed || self.ending.is_none(), self.finished) {
                 (false, _) => self.read_more().await?,
                 // Some servers leave out the mark of the end.
-                (true, true) => return Ok(None),
+                (true, true) => return Ok(self.ending.take().map(Said::Ending)),
+                (true, false) if self.ending.is_none() => return Ok(None),
                 (true, false) => return Err(ModelError::Retry("the stream was cut half-way".to_owned())),
             }
         }
@@ -219,9 +250,13 @@ impl Deltas {
             let message = quote(&Problem::of(&error).message, self.key.as_ref().map(|key| key.expose_secret()));
             return Err(ModelError::Retry(format!("the server failed half-way: {message}")));
         }
+        if let (Some(ending), Some(usage)) = (&mut self.ending, event.usage.as_ref().and_then(usage)) {
+            ending.usage = Some(usage);
+        }
         let Some(change) = event.choices.into_iter().next() else { return Ok(String::new()) };
-        if change.finish_reason.is_some() {
+        if let Some(reason) = change.finish_reason {
             self.finished = true;
+            self.ending.iter_mut().for_each(|ending| ending.cut = reason == "length");
         }
         let text = change.delta.content.unwrap_or_default();
         self.said += text.len();

@@ -68,6 +68,26 @@ impl Client {
         retry::until(deadline, || self.send(body)).await
     }
 
+    /// Likewise; `None` when the server says that something in `body` is wrong, which another body may mend.
+    pub async fn try_open(
+        &self,
+        body: &(impl Serialize + Sync),
+        deadline: Instant,
+    ) -> Result<Option<Response>, ModelError> {
+        retry::until(deadline, || async {
+            let response = self.http.post(self.url.clone()).json(body).send().await.map_err(cut)?;
+            match response.status() {
+                status if status.is_success() => Ok(Some(response)),
+                StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => match self.refusal(response).await {
+                    Failure::Final(ModelError::GiveUp(_)) => Ok(None),
+                    other => Err(other),
+                },
+                _ => Err(self.refusal(response).await),
+            }
+        })
+        .await
+    }
+
     async fn send(&self, body: &(impl Serialize + Sync)) -> Result<Response, Failure> {
         let response = self.http.post(self.url.clone()).json(body).send().await.map_err(cut)?;
         if response.status().is_success() { Ok(response) } else { Err(self.refusal(response).await) }
