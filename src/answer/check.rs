@@ -1,8 +1,8 @@
 //! Whether an answer is borne by what it cites: for each sentence the quote that bears it best, or why none does.
 //!
-//! A sentence is borne when every number it states is stated by what it cites, and either its words are there or the
-//! meaning of a cited sentence is near. Thresholds: see `check/tests.rs`, which measures them. It does not see a "not" that
-//! was added or left out.
+//! A sentence is borne when every number it states is stated by what it cites, and its words are there, or most of them and
+//! the meaning of a cited sentence is near. `check/tests.rs` measures the thresholds. A "not" that was added or left out is
+//! not seen.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -51,12 +51,11 @@ pub struct Verdict {
     pub unsupported: Vec<Unsupported>,
 }
 
-/// This share of a sentence's words in a cited sentence and those around it is enough.
-const ENOUGH_WORDS: f32 = 0.75;
-/// So is this cosine with a cited sentence, if ...
-const ENOUGH_MEANING: f32 = 0.70;
-/// ... at least this share of the words is there, too.
-const FEWEST_WORDS: f32 = 0.25;
+/// With this share of its words in a cited sentence, those around it and the headings above, a sentence is borne.
+const ENOUGH_WORDS: f32 = 0.9;
+/// Otherwise the mean of that share and of the cosine with the nearest cited sentence must reach this; without an embedding
+/// model, the share alone.
+const ENOUGH: f32 = 0.6;
 /// Sentences compared by meaning: bounds the embedding work of one answer.
 const MAX_COMPARED: usize = 96;
 
@@ -70,7 +69,7 @@ pub async fn check(
 ) -> Verdict {
     let sources: Vec<Source<'_>> = shown.iter().map(|passage| Source::read(passage, language)).collect();
     let mut readings: Vec<Reading> =
-        claims(answer).into_iter().map(|claim| Reading::of(claim, &sources, language)).collect();
+        claims(answer, language).into_iter().map(|claim| Reading::of(claim, &sources, language)).collect();
     if let Err(error) = compare_meanings(&mut readings, &sources, embedder).await {
         degraded.push(format!("the answer's sentences were compared by words alone: {error}"));
     }
@@ -91,7 +90,7 @@ struct Claim {
 
 /// The answer's sentences with what each cites: marks in it and between it and the next one, and for items of a list those
 /// of the line that announces it.
-fn claims(answer: &str) -> Vec<Claim> {
+fn claims(answer: &str, language: Language) -> Vec<Claim> {
     let (plain, marks) = (without_marks(answer), marks(answer));
     let ranges = sentences(&plain);
     let mut claims: Vec<Claim> = Vec::new();
@@ -114,7 +113,7 @@ fn claims(answer: &str) -> Vec<Claim> {
         } else if !is_item(&said) {
             announced = if announces { cites.clone() } else { Vec::new() };
         }
-        claims.push(Claim { range: range.clone(), needs_support: states_something(&said), said, cites });
+        claims.push(Claim { range: range.clone(), needs_support: states_something(&said, language), said, cites });
     }
     claims
 }
@@ -127,14 +126,14 @@ fn is_item(sentence: &str) -> bool {
 
 /// A heading, a question and a short announcement of what follows ("Here is what I found:") state nothing by themselves,
 /// unless there is a number in them.
-fn states_something(sentence: &str) -> bool {
+fn states_something(sentence: &str, language: Language) -> bool {
     /// Announcements are short.
     const MOST_WORDS: usize = 12;
     let said = sentence.trim().trim_end_matches(['*', '_']).trim_end();
     let short = said.split_whitespace().count() <= MOST_WORDS;
     let announces = said.ends_with([':', '：']) && short;
     let asks = said.ends_with(['?', '？']);
-    !((said.starts_with('#') || announces || asks) && figures(said).is_empty())
+    !((said.starts_with('#') || announces || asks) && figures(said, language).is_empty())
 }
 
 /// A passage with what is compared of it.
@@ -196,7 +195,7 @@ impl Reading {
         let words = Words::of(&claim.said, language);
         let cited: Vec<(usize, &Source<'_>)> =
             claim.cites.iter().filter_map(|n| Some((*n, sources.get(n.checked_sub(1)?)?))).collect();
-        let figures = figures(&claim.said);
+        let figures = figures(&claim.said, language);
         let numbers_found = figures.iter().all(|figure| cited.iter().any(|(_, source)| source.stated.has(figure)));
         let nearest: Vec<Nearest> = cited
             .iter()
@@ -220,12 +219,12 @@ impl Reading {
     }
 
     fn verdict(&self) -> Option<Reason> {
-        let near = self.meaning.is_some_and(|meaning| meaning >= ENOUGH_MEANING) && self.shared >= FEWEST_WORDS;
+        let borne = self.meaning.map_or(self.shared, |meaning| f32::midpoint(self.shared, meaning)) >= ENOUGH;
         match () {
             () if !self.claim.needs_support => None,
             () if self.nearest.is_empty() => Some(Reason::CitesNothing),
             () if !self.numbers_found => Some(Reason::NumberNotFound),
-            () if self.words.is_empty() || self.shared >= ENOUGH_WORDS || near => None,
+            () if self.words.is_empty() || self.shared >= ENOUGH_WORDS || borne => None,
             () => Some(Reason::NotSaid),
         }
     }
@@ -243,48 +242,68 @@ async fn compare_meanings(
     sources: &[Source<'_>],
     embedder: &dyn Embedder,
 ) -> Result<(), ModelError> {
-    let mut texts: Vec<String> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    let mut place = |text: String| {
-        let next = texts.len();
-        let place = *places.entry(text.clone()).or_insert(next);
-        if place == next {
-            texts.push(text);
-        }
-        place
-    };
-    let mut compared: Vec<(usize, usize, Vec<(usize, usize, usize)>)> = Vec::new();
-    for (index, reading) in readings.iter().enumerate().filter(|(_, reading)| reading.is_doubtful()) {
-        let claim = place(reading.claim.said.trim().to_owned());
-        let sentences = reading.nearest.iter().enumerate().flat_map(|(which, nearest)| {
-            let source = &sources[nearest.number - 1];
-            (0..source.sentences.len()).map(move |sentence| (which, sentence, source.text(sentence).to_owned()))
-        });
-        let sentences = sentences.map(|(which, sentence, text)| (which, sentence, place(text))).collect();
-        compared.push((index, claim, sentences));
-    }
-    texts.truncate(MAX_COMPARED);
-    let vectors = vectors(embedder, texts).await?;
-    for (index, claim, sentences) in compared {
-        readings[index].take_nearest(&vectors, claim, &sentences);
-        readings[index].shared = readings[index].share(sources);
-    }
+    let mut texts = Texts::default();
+    let doubtful = readings.iter_mut().filter(|reading| reading.is_doubtful());
+    let compared: Vec<(&mut Reading, Comparison)> = doubtful
+        .map(|reading| {
+            let comparison = Comparison::of(reading, sources, &mut texts);
+            (reading, comparison)
+        })
+        .collect();
+    texts.all.truncate(MAX_COMPARED);
+    let vectors = vectors(embedder, texts.all).await?;
+    compared.into_iter().for_each(|(reading, comparison)| reading.take_nearest(&comparison, &vectors));
     Ok(())
 }
 
+/// Texts to embed, each once.
+#[derive(Default)]
+struct Texts {
+    all: Vec<String>,
+    places: HashMap<String, usize>,
+}
+
+/// A claim and the sentences it is compared with, as places in [`Texts`].
+struct Comparison {
+    claim: usize,
+    /// By cited passage, in the order of [`Reading::nearest`].
+    sentences: Vec<Vec<usize>>,
+}
+
+impl Texts {
+    fn place(&mut self, text: &str) -> usize {
+        if let Some(place) = self.places.get(text) {
+            return *place;
+        }
+        self.all.push(text.to_owned());
+        self.places.insert(text.to_owned(), self.all.len() - 1);
+        self.all.len() - 1
+    }
+}
+
+impl Comparison {
+    fn of(reading: &Reading, sources: &[Source<'_>], texts: &mut Texts) -> Comparison {
+        let claim = texts.place(reading.claim.said.trim());
+        let mut places = |source: &Source<'_>| -> Vec<usize> {
+            (0..source.sentences.len()).map(|sentence| texts.place(source.text(sentence))).collect()
+        };
+        let sentences = reading.nearest.iter().map(|nearest| places(&sources[nearest.number - 1])).collect();
+        Comparison { claim, sentences }
+    }
+}
+
 impl Reading {
-    /// `sentences`: which of the cited, which sentence of it, where its vector is.
-    fn take_nearest(&mut self, vectors: &[Vec<f32>], claim: usize, sentences: &[(usize, usize, usize)]) {
-        let Some(claim) = vectors.get(claim) else { return };
-        let mut best = vec![f32::MIN; self.nearest.len()];
-        for (which, sentence, place) in sentences {
-            let near = vectors.get(*place).map_or(f32::MIN, |vector| cosine(claim, vector));
-            if near > best[*which] {
-                best[*which] = near;
-                self.nearest[*which].sentence = *sentence;
+    /// Vectors beyond the last one were not computed: such sentences are passed over.
+    fn take_nearest(&mut self, comparison: &Comparison, vectors: &[Vec<f32>]) {
+        let Some(claim) = vectors.get(comparison.claim) else { return };
+        for (nearest, places) in self.nearest.iter_mut().zip(&comparison.sentences) {
+            let near = |place: &usize| vectors.get(*place).map(|vector| cosine(claim, vector));
+            let compared = places.iter().enumerate().filter_map(|(sentence, place)| Some((sentence, near(place)?)));
+            if let Some((sentence, near)) = compared.max_by(|a, b| a.1.total_cmp(&b.1)) {
+                nearest.sentence = sentence;
+                self.meaning = Some(self.meaning.map_or(near, |other| other.max(near)));
             }
         }
-        self.meaning = best.into_iter().reduce(f32::max);
     }
 }
 

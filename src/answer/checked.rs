@@ -88,7 +88,8 @@ impl Checked {
             return self.refused || rest.is_empty();
         }
         let start = unwrapped(start).to_uppercase();
-        NO_ANSWER.starts_with(&start) || !says_something(&self.pending)
+        // A mark that is not whole yet would pass for a word.
+        NO_ANSWER.starts_with(&start) || !says_something(&self.pending[..held_from(&self.pending)])
     }
 
     fn hand_on(&mut self, rest: String) -> String {

@@ -50,7 +50,8 @@ fn choose<'c, 'a>(candidates: &'c [Candidate<'a>]) -> Vec<&'c Candidate<'a>> {
                 && score(candidate) >= least
                 && !chosen.iter().any(|other| candidate.words.likeness(&other.words) >= SAME)
         };
-        match candidates.iter().filter(new).max_by(|a, b| worth(a).total_cmp(&worth(b))) {
+        // The first of equals: they come with those first that share most words with the question.
+        match candidates.iter().rev().filter(new).max_by(|a, b| worth(a).total_cmp(&worth(b))) {
             Some(next) => chosen.push(next),
             None => break,
         }

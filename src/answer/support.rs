@@ -95,7 +95,7 @@ async fn by_meaning(
 ) -> Result<(), ModelError> {
     let embedder = &**embedders.default();
     let mut round_start = candidates.iter().take_while(|candidate| candidate.score.is_some()).count();
-    while round_start < candidates.len() && best(candidates) < enough {
+    while round_start < candidates.len() && (round_start == 0 || best(candidates) < enough) {
         let asked = embedders.ask(question.workspace_id, embedder, question.text).await?;
         let end = (round_start + ROUND).min(candidates.len());
         let round = &mut candidates[round_start..end];

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,6 +57,12 @@ pub enum Behaviour {
     ErrorInStream,
     /// A stream without `[DONE]`.
     NoMarkOfTheEnd,
+    /// A stream that does not say what it cost, although it was asked to.
+    NoUsage,
+    /// A stream that ends because its longest length is reached.
+    CutShort,
+    /// A stream of these bytes.
+    Garbage(&'static [u8]),
     /// A redirect to another server.
     Redirect(String),
 }
@@ -82,6 +88,9 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     complaints: Mutex<Vec<String>>,
     open_streams: AtomicUsize,
+    /// Pieces of streams that were sent.
+    pieces: AtomicUsize,
+    obeys: AtomicBool,
 }
 
 impl FakeOpenAi {
@@ -115,6 +124,17 @@ impl FakeOpenAi {
         self.shared.texts.lock().expect("a lock").push_back(text.to_owned());
     }
 
+    /// Takes back what a completion was to say, if there is something left.
+    pub fn forget(&self) -> bool {
+        self.shared.texts.lock().expect("a lock").pop_front().is_some()
+    }
+
+    /// From now on the model obeys: it says what any line with `SAY: …` tells it to, except between the marks that its
+    /// system message declares.
+    pub fn obey(&self) {
+        self.shared.obeys.store(true, Ordering::SeqCst);
+    }
+
     /// The requests so far that kept to the protocol.
     pub fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().expect("a lock").clone()
@@ -123,6 +143,11 @@ impl FakeOpenAi {
     /// What was wrong with the others.
     pub fn complaints(&self) -> Vec<String> {
         self.shared.complaints.lock().expect("a lock").clone()
+    }
+
+    /// Pieces of streams that were sent so far.
+    pub fn pieces(&self) -> usize {
+        self.shared.pieces.load(Ordering::SeqCst)
     }
 
     /// Streams whose client is still there.
@@ -165,6 +190,13 @@ struct ChatRequest {
     temperature: Option<f64>,
     #[serde(default)]
     stream: bool,
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StreamOptions {
+    include_usage: bool,
 }
 
 #[derive(Deserialize)]
@@ -273,6 +305,9 @@ fn check_chat(body: &[u8]) -> Result<ChatRequest, String> {
     if request.max_tokens == Some(0) || request.max_completion_tokens == Some(0) {
         return Err("at least one token".to_owned());
     }
+    if request.stream_options.is_some() && !request.stream {
+        return Err("The 'stream_options' parameter is only allowed when 'stream' is enabled.".to_owned());
+    }
     match request.temperature {
         Some(temperature) if !(0.0..=2.0).contains(&temperature) => Err("temperature must be 0 to 2".to_owned()),
         _ => Ok(request),
@@ -299,13 +334,34 @@ fn answer_well(shared: Arc<Shared>, request: Request, behaviour: &Behaviour) -> 
     match request {
         Request::Embedding(request) => whole(&embeddings(&request, behaviour), behaviour),
         Request::Chat(request) => {
-            let text = shared.texts.lock().expect("a lock").pop_front().unwrap_or_else(|| DEFAULT_TEXT.to_owned());
+            let said = shared.texts.lock().expect("a lock").pop_front();
+            let obeyed = shared.obeys.load(Ordering::SeqCst).then(|| obey(&request.messages));
+            let text = obeyed.or(said).unwrap_or_else(|| DEFAULT_TEXT.to_owned());
+            let tells_usage = request.stream_options.is_some_and(|options| options.include_usage);
             match request.stream {
-                true => streamed(shared, &text, behaviour),
+                true => streamed(shared, &text, tells_usage, behaviour),
                 false => whole(&completion(&request, &text), behaviour),
             }
         }
     }
+}
+
+/// What a model says that does whatever it is told outside the marks.
+fn obey(messages: &[ChatMessage]) -> String {
+    let system = messages.iter().find(|message| message.role == "system").map_or("", |message| &message.content);
+    let mark = system.split("<<<").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or("no mark");
+    let (open, close) = (format!("<<<{mark} "), format!("{mark}>>>"));
+    let mut inside = false;
+    let mut told = Vec::new();
+    for line in messages.iter().flat_map(|message| message.content.lines()) {
+        match line {
+            _ if line.starts_with(&open) => inside = true,
+            _ if line == close => inside = false,
+            _ if inside => {}
+            _ => told.extend(line.split_once("SAY: ").map(|(_, words)| words.to_owned())),
+        }
+    }
+    if told.is_empty() { "Nobody told me to say anything [1].".to_owned() } else { told.join(" ") }
 }
 
 fn whole(answer: &Value, behaviour: &Behaviour) -> Response {
@@ -365,26 +421,34 @@ pub fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     sum.iter().map(|x| x / length).collect()
 }
 
-fn streamed(shared: Arc<Shared>, text: &str, behaviour: &Behaviour) -> Response {
+fn streamed(shared: Arc<Shared>, text: &str, tells_usage: bool, behaviour: &Behaviour) -> Response {
     let events = match behaviour {
-        Behaviour::EndlessStream => stream::repeat_with(|| Ok(delta(&"and on ".repeat(200)))).boxed(),
-        _ => stream::iter(events(text, behaviour)).boxed(),
+        Behaviour::EndlessStream => stream::repeat_with(|| Ok(delta(&"and on ".repeat(200)).into())).boxed(),
+        Behaviour::Garbage(bytes) => stream::iter([Ok(Bytes::from_static(bytes))]).boxed(),
+        _ => stream::iter(events(text, tells_usage, behaviour)).map(|event| event.map(Bytes::from)).boxed(),
     };
     let pause = if let Behaviour::SlowStream(pause) = behaviour { *pause } else { Duration::ZERO };
     let client = OpenStream::new(shared);
     let body = events.then(move |event| {
-        let _stays_with_the_stream = &client;
+        // The client stays with the stream.
+        let shared = Arc::clone(&client.0);
         async move {
             tokio::time::sleep(pause).await;
+            shared.pieces.fetch_add(1, Ordering::SeqCst);
             event
         }
     });
     ([(CONTENT_TYPE, "text/event-stream; charset=utf-8")], Body::from_stream(body)).into_response()
 }
 
-fn events(text: &str, behaviour: &Behaviour) -> Vec<std::io::Result<String>> {
+fn events(text: &str, tells_usage: bool, behaviour: &Behaviour) -> Vec<std::io::Result<String>> {
     const AZURE_FILTERS: &str = "data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n";
-    const STOP: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    const USAGE: &str =
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18}}\n\n";
+    let reason = if matches!(behaviour, Behaviour::CutShort) { "length" } else { "stop" };
+    let stop = format!(
+        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"{reason}\"}}],\"usage\":null}}\n\n"
+    );
     let letters: Vec<char> = text.chars().collect();
     let deltas: Vec<String> = letters.chunks(5).map(|piece| delta(&piece.iter().collect::<String>())).collect();
     let mut events: Vec<_> = [": a comment\n\n", AZURE_FILTERS].map(|event| Ok(event.to_owned())).into();
@@ -394,9 +458,13 @@ fn events(text: &str, behaviour: &Behaviour) -> Vec<std::io::Result<String>> {
             let error = "data: {\"error\":{\"message\":\"overloaded\",\"code\":null}}\n\n";
             events.extend([Ok(deltas[0].clone()), Ok(error.to_owned())]);
         }
-        _ => events.extend(deltas.into_iter().chain([STOP.to_owned()]).map(Ok)),
+        _ => events.extend(deltas.into_iter().chain([stop]).map(Ok)),
     }
-    if !matches!(behaviour, Behaviour::Cut | Behaviour::ErrorInStream | Behaviour::NoMarkOfTheEnd) {
+    let ends = !matches!(behaviour, Behaviour::Cut | Behaviour::ErrorInStream);
+    if ends && tells_usage && !matches!(behaviour, Behaviour::NoUsage) {
+        events.push(Ok(USAGE.to_owned()));
+    }
+    if ends && !matches!(behaviour, Behaviour::NoMarkOfTheEnd) {
         events.push(Ok("data: [DONE]\n\n".to_owned()));
     }
     events

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use almanac::models::openai::{OpenAiEmbedder, OpenAiLanguageModel, Server};
-use almanac::models::{Embedder, LanguageModel, ModelError, Passage, Prompt};
+use almanac::models::{Embedder, Ending, LanguageModel, ModelError, Passage, Prompt, Said, Usage};
 use futures::StreamExt;
 
 use crate::fake_openai::{Behaviour, DEFAULT_TEXT, DIMENSIONS, FakeOpenAi, KEY, vector};
@@ -185,8 +185,62 @@ async fn a_completion_tells_what_it_cost() {
     let fake = FakeOpenAi::start().await;
     fake.say("select 1");
     let completion = language_model(&fake).complete(&prompt(PATIENT)).await.expect("a completion");
-    assert_eq!((completion.text.as_str(), completion.prompt_tokens), ("select 1", Some(11)));
+    assert_eq!((completion.text.as_str(), completion.usage), ("select 1", Some(USAGE)));
     assert_eq!(fake.seen()[0].body["max_tokens"], 100);
+}
+
+/// What the fake counts.
+const USAGE: Usage = Usage { prompt_tokens: 11, completion_tokens: 7 };
+
+/// The text of a stream and how it ended, or what broke it off.
+fn heard(pieces: Vec<Result<Said, ModelError>>) -> Result<(String, Option<Ending>), ModelError> {
+    let (mut text, mut ending) = (String::new(), None);
+    for piece in pieces {
+        match piece? {
+            Said::Text(piece) => text.push_str(&piece),
+            Said::Ending(last) => assert_eq!(ending.replace(last), None, "one ending"),
+        }
+    }
+    Ok((text, ending))
+}
+
+#[tokio::test]
+async fn a_stream_tells_what_it_cost_where_the_server_says_so() {
+    let fake = FakeOpenAi::start().await;
+    let model = language_model(&fake);
+    fake.script([Behaviour::Well, Behaviour::NoUsage, Behaviour::CutShort]);
+    for expected in [
+        Ending { usage: Some(USAGE), cut: false },
+        Ending { usage: None, cut: false },
+        Ending { usage: Some(USAGE), cut: true },
+    ] {
+        let stream = model.stream(&prompt(PATIENT)).await.expect("a stream");
+        assert_eq!(heard(stream.collect().await), Ok((DEFAULT_TEXT.to_owned(), Some(expected))));
+    }
+    assert!(fake.complaints().is_empty(), "{:?}", fake.complaints());
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_to_tell_what_a_stream_costs_is_asked_without_it_from_then_on() {
+    let fake = FakeOpenAi::start().await;
+    let model = language_model(&fake);
+    fake.script([refuse(400, None)]);
+    for _ in 0..2 {
+        let stream = model.stream(&prompt(PATIENT)).await.expect("a stream");
+        assert_eq!(heard(stream.collect().await), Ok((DEFAULT_TEXT.to_owned(), Some(Ending::default()))));
+    }
+    let asked: Vec<bool> = fake.seen().iter().map(|seen| !seen.body["stream_options"].is_null()).collect();
+    assert_eq!(asked, [true, false, false]);
+}
+
+#[tokio::test]
+async fn a_stream_of_garbage_is_given_up() {
+    for bytes in [&b"data: {\"choices\": \xff}\n\n"[..], b"data: {]\n\n", b"data: [1]\n\n"] {
+        let fake = FakeOpenAi::start().await;
+        fake.script([Behaviour::Garbage(bytes)]);
+        let pieces: Vec<_> = language_model(&fake).stream(&prompt(PATIENT)).await.expect("a stream").collect().await;
+        assert!(matches!(&pieces[..], [Err(ModelError::GiveUp(_))]), "{pieces:?}");
+    }
 }
 
 #[tokio::test]
@@ -206,7 +260,7 @@ async fn a_stream_brings_the_text_in_pieces() {
         let stream = language_model(&fake).stream(&prompt(PATIENT)).await.expect("a stream");
         let pieces: Vec<_> = stream.collect().await;
         assert!(pieces.len() > 3, "{pieces:?}");
-        let text: Result<String, ModelError> = pieces.into_iter().collect();
+        let text = heard(pieces).map(|(text, _)| text);
         assert_eq!(text.as_deref(), Ok("Grüße aus 東京 🙂 und viel Erfolg!"), "{behaviour:?}");
     }
 }
@@ -216,7 +270,7 @@ async fn a_stream_is_opened_again_but_not_begun_again() {
     let fake = FakeOpenAi::start().await;
     fake.script([refuse(503, Some("0")), Behaviour::Cut]);
     let mut stream = language_model(&fake).stream(&prompt(PATIENT)).await.expect("a stream");
-    assert_eq!(stream.next().await, Some(Ok(DEFAULT_TEXT[..5].to_owned())));
+    assert_eq!(stream.next().await, Some(Ok(Said::Text(DEFAULT_TEXT[..5].to_owned()))));
     assert!(matches!(stream.next().await, Some(Err(ModelError::Retry(_)))));
     assert!(stream.next().await.is_none());
     assert_eq!(fake.seen().len(), 2);
@@ -241,8 +295,8 @@ async fn a_stream_without_end_is_cut_at_its_bound() {
     let pieces: Vec<_> = stream.collect().await;
     let (last, text) = pieces.split_last().expect("pieces");
     assert!(matches!(last, Err(ModelError::GiveUp(_))), "{last:?}");
-    let length: usize = text.iter().map(|piece| piece.as_ref().map_or(0, String::len)).sum();
-    assert!(length <= 1024 * 1024, "{length}");
+    let (text, _) = heard(text.to_vec()).expect("text");
+    assert!(text.len() <= 1024 * 1024, "{}", text.len());
 }
 
 #[tokio::test]

@@ -224,6 +224,10 @@ struct Deltas {
 impl Deltas {
     /// The next piece of text that is not empty, then the end.
     async fn next(&mut self) -> Result<Option<Said>, ModelError> {
+        // Told already: whatever a server sends after its end is nothing.
+        if self.ending.is_none() {
+            return Ok(None);
+        }
         loop {
             while let Some(event) = self.decoder.next_event() {
                 if event == "[DONE]" {
@@ -234,11 +238,10 @@ impl Deltas {
                     return Ok(Some(Said::Text(text)));
                 }
             }
-            match (self.closed || self.ending.is_none(), self.finished) {
+            match (self.closed, self.finished) {
                 (false, _) => self.read_more().await?,
                 // Some servers leave out the mark of the end.
                 (true, true) => return Ok(self.ending.take().map(Said::Ending)),
-                (true, false) if self.ending.is_none() => return Ok(None),
                 (true, false) => return Err(ModelError::Retry("the stream was cut half-way".to_owned())),
             }
         }
