@@ -216,7 +216,13 @@ fn extracted(candidates: &[support::Candidate<'_>]) -> Answer {
 /// What cannot be recorded has been answered all the same.
 async fn record(tools: &Tools, question: Question<'_>, request: &AnswerRequest, usage: Option<Usage>) {
     let Some(model) = &tools.language_model else { return };
-    let call = ModelCall { kind: ModelCallKind::Answer, model: model.name(), usage, key_id: request.key_id };
+    let call = ModelCall {
+        kind: ModelCallKind::Answer,
+        model: model.name(),
+        prompt_tokens: usage.map(|usage| usage.prompt_tokens),
+        completion_tokens: usage.map(|usage| usage.completion_tokens),
+        key_id: request.key_id,
+    };
     if let Err(error) = tools.store.record_model_call(question.workspace_id, &call).await {
         tracing::warn!(%error, "what a model call cost could not be recorded");
     }

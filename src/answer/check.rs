@@ -163,11 +163,16 @@ impl<'a> Source<'a> {
         self.sentences.get(sentence).map_or(&self.passage.text, |(range, _)| &self.passage.text[range.clone()])
     }
 
-    /// The words of a sentence, of those around it, and of the headings above.
+    /// The words of a sentence, of those around it, of the headings above, and of what announces the list it is in.
     fn words_around(&self, sentence: usize) -> Words {
         let mut words = self.about.clone();
         let around = sentence.saturating_sub(1)..(sentence + 2).min(self.sentences.len());
-        self.sentences[around].iter().for_each(|(_, sentence)| words.add(sentence));
+        let mut before = 0..sentence.min(self.sentences.len());
+        let heading = before.clone().rfind(|at| self.text(*at).starts_with('#'));
+        let announcement = before.rfind(|at| !is_item(self.text(*at))).filter(|_| is_item(self.text(sentence)));
+        for at in around.chain(heading).chain(announcement) {
+            words.add(&self.sentences[at].1);
+        }
         words
     }
 }
@@ -230,9 +235,12 @@ impl Reading {
     }
 }
 
-/// The sentence that shares most words; the first one when none does.
+/// The sentence that shares most words, those around it counted half; the first one when none does.
 fn best_by_words(words: &Words, source: &Source<'_>) -> usize {
-    let shares = source.sentences.iter().map(|(_, sentence)| words.share_in(sentence)).enumerate();
+    let share = |(at, (_, own)): (usize, &(Range<usize>, Words))| {
+        (at, words.share_in(own) + 0.5 * words.share_in(&source.words_around(at)))
+    };
+    let shares = source.sentences.iter().enumerate().map(share);
     shares.fold((0, 0.0), |best, (at, share)| if share > best.1 { (at, share) } else { best }).0
 }
 

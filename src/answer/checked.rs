@@ -37,7 +37,7 @@ impl Checked {
         if self.text.is_empty() && self.may_still_be_nothing() {
             return String::new();
         }
-        let rest = self.pending.split_off(held_from(&self.pending));
+        let rest = self.pending.split_off(held_from(&self.pending, self.shown));
         self.hand_on(rest)
     }
 
@@ -89,7 +89,7 @@ impl Checked {
         }
         let start = unwrapped(start).to_uppercase();
         // A mark that is not whole yet would pass for a word.
-        NO_ANSWER.starts_with(&start) || !says_something(&self.pending[..held_from(&self.pending)])
+        NO_ANSWER.starts_with(&start) || !says_something(&self.pending[..held_from(&self.pending, self.shown)])
     }
 
     fn hand_on(&mut self, rest: String) -> String {
@@ -110,10 +110,20 @@ fn says_something(text: &str) -> bool {
     without_marks(text).chars().any(char::is_alphanumeric)
 }
 
-/// White space at the end, which is the text's end or goes with a mark that is taken out, and a mark that is not whole.
-fn held_from(text: &str) -> usize {
+/// What must wait at the end of a text: a mark that is not whole, marks that are taken out unless another one follows at
+/// once, and white space, which goes with them or ends the text.
+fn held_from(text: &str, shown: usize) -> usize {
     let open = text.rfind(OPENING).filter(|at| bracket(&text[*at..]) == Bracket::Open);
-    text[..open.unwrap_or(text.len())].trim_end().len()
+    let mut held = text[..open.unwrap_or(text.len())].trim_end().len();
+    while let Some(at) = text[..held].rfind(OPENING) {
+        match bracket(&text[at..held]) {
+            Bracket::Mark(numbers, length) if at + length == held && known(&numbers, shown).is_empty() => {
+                held = text[..at].trim_end().len();
+            }
+            _ => break,
+        }
+    }
+    held
 }
 
 /// The text with its marks as `[1][2]`, without those of passages beyond the `shown` ones and the blanks before them.
@@ -123,24 +133,34 @@ fn existing(text: &str, shown: usize) -> String {
     while let Some(at) = rest.find(OPENING) {
         kept.push_str(&rest[..at]);
         rest = &rest[at..];
-        match bracket(rest) {
-            Bracket::Mark(numbers, length) => {
-                let known: String =
-                    numbers.iter().filter(|n| (1..=shown).contains(*n)).map(|n| format!("[{n}]")).collect();
-                if known.is_empty() {
-                    kept.truncate(kept.trim_end_matches(' ').len());
-                }
-                kept.push_str(&known);
-                rest = &rest[length..];
-            }
-            Bracket::Open | Bracket::Other => {
-                let first = rest.chars().next().map_or(0, char::len_utf8);
-                kept.push_str(&rest[..first]);
-                rest = &rest[first..];
-            }
+        let (marks, length) = marks_at_once(rest, shown);
+        if length == 0 {
+            let bracket = rest.chars().next().map_or(0, char::len_utf8);
+            kept.push_str(&rest[..bracket]);
+            rest = &rest[bracket..];
+            continue;
         }
+        if marks.is_empty() {
+            kept.truncate(kept.trim_end_matches(' ').len());
+        }
+        kept.push_str(&marks);
+        rest = &rest[length..];
     }
     kept + rest
+}
+
+/// The marks that `text` begins with, one right after the other, without unknown ones; and how many bytes they were.
+fn marks_at_once(text: &str, shown: usize) -> (String, usize) {
+    let (mut marks, mut length) = (String::new(), 0);
+    while let Bracket::Mark(numbers, bytes) = bracket(&text[length..]) {
+        marks.push_str(&known(&numbers, shown));
+        length += bytes;
+    }
+    (marks, length)
+}
+
+fn known(numbers: &[usize], shown: usize) -> String {
+    numbers.iter().filter(|number| (1..=shown).contains(*number)).map(|number| format!("[{number}]")).collect()
 }
 
 #[cfg(test)]
@@ -158,8 +178,8 @@ mod tests {
 
     #[test]
     fn marks_that_do_not_exist_are_taken_out_however_the_text_is_cut() {
-        let text = " \n[1] Meals are 40 euros [2]. The moon is far [7][0]. See [a], [1, 9] and 【2】. Open [ \n";
-        let expected = "[1] Meals are 40 euros [2]. The moon is far. See [a], [1] and [2]. Open [";
+        let text = " \n[1] Meals are 40 euros [2]. The moon is far [7][0]. It is round [9][1]. See [a], [1, 9] and 【2】. Open [ \n";
+        let expected = "[1] Meals are 40 euros [2]. The moon is far. It is round [1]. See [a], [1] and [2]. Open [";
         for size in 1..12 {
             let (seen, checked) = streamed(text, size, 2);
             assert_eq!((seen.as_str(), checked.text.as_str()), (expected, expected), "pieces of {size}");

@@ -19,12 +19,12 @@ impl Workspace {
         // Pages start at bytes of the text.
         let pages = sqlx::query_scalar(
             r#"select (
-                   select max((page ->> 'number')::integer)
+                   select max((page.value ->> 'number')::integer)
                    from document_chunks k
                    join document_contents c on c.document_id = k.document_id
                    cross join lateral (select octet_length(left(c.text, q.start)) as byte offset 0) place
-                   cross join lateral jsonb_array_elements(c.pages) page
-                   where k.id = q.chunk_id and (page ->> 'start')::bigint <= place.byte
+                   cross join lateral jsonb_array_elements(c.pages) page (value)
+                   where k.id = q.chunk_id and (page.value ->> 'start')::bigint <= place.byte
                )
                from unnest($1::uuid[], $2::integer[]) with ordinality q (chunk_id, start, place)
                order by q.place"#,

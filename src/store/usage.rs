@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
-use crate::models::Usage;
 
 /// Days that events are kept: a year, and the month in which it is looked at.
 pub const KEPT_DAYS: i32 = 400;
@@ -19,7 +18,8 @@ pub struct ModelCall<'a> {
     /// The model's name as its server knows it.
     pub model: &'a str,
     /// `None` where the server does not say.
-    pub usage: Option<Usage>,
+    pub prompt_tokens: Option<u32>,
+    pub completion_tokens: Option<u32>,
     pub key_id: Option<Uuid>,
 }
 
@@ -45,8 +45,7 @@ pub struct UsageDay {
 impl Store {
     /// Keeps a call, and lets go of those of the workspace that are too old.
     pub async fn record_model_call(&self, workspace_id: Uuid, call: &ModelCall<'_>) -> Result<(), StoreError> {
-        let tokens = |of: fn(&Usage) -> u32| call.usage.map(|usage| i32::try_from(of(&usage)).unwrap_or(i32::MAX));
-        let (prompt, completion) = (tokens(|usage| usage.prompt_tokens), tokens(|usage| usage.completion_tokens));
+        let stored = |tokens: Option<u32>| tokens.map(|tokens| i32::try_from(tokens).unwrap_or(i32::MAX));
         let mut workspace = self.workspace(workspace_id).await?;
         sqlx::query(
             "delete from usage_events where workspace_id = $1 and created_at < now() - make_interval(days => $2)",
@@ -63,8 +62,8 @@ impl Store {
         .bind(workspace_id)
         .bind(call.kind.name())
         .bind(call.model)
-        .bind(prompt)
-        .bind(completion)
+        .bind(stored(call.prompt_tokens))
+        .bind(stored(call.completion_tokens))
         .bind(call.key_id)
         .execute(workspace.connection())
         .await?;
@@ -108,9 +107,8 @@ impl ModelCallKind {
 fn count(call: &ModelCall<'_>) {
     let labels = [("kind", call.kind.name().to_owned()), ("model", call.model.to_owned())];
     metrics::counter!("almanac_model_calls_total", &labels).increment(1);
-    let usage = call.usage.unwrap_or(Usage { prompt_tokens: 0, completion_tokens: 0 });
-    for (which, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
+    for (which, tokens) in [("prompt", call.prompt_tokens), ("completion", call.completion_tokens)] {
         let of = [&labels[..], &[("tokens", which.to_owned())]].concat();
-        metrics::counter!("almanac_model_tokens_total", &of).increment(tokens.into());
+        metrics::counter!("almanac_model_tokens_total", &of).increment(tokens.unwrap_or(0).into());
     }
 }

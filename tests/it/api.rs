@@ -149,6 +149,7 @@ async fn the_description_of_the_api_is_complete_and_true() {
         "/v1/queries",
         "/v1/queries/{id}",
         "/v1/search",
+        "/v1/usage",
     ];
     let mut found: Vec<&str> = paths.keys().map(String::as_str).collect();
     found.sort_unstable();

@@ -337,7 +337,7 @@ fn answer_well(shared: Arc<Shared>, request: Request, behaviour: &Behaviour) -> 
             let said = shared.texts.lock().expect("a lock").pop_front();
             let obeyed = shared.obeys.load(Ordering::SeqCst).then(|| obey(&request.messages));
             let text = obeyed.or(said).unwrap_or_else(|| DEFAULT_TEXT.to_owned());
-            let tells_usage = request.stream_options.is_some_and(|options| options.include_usage);
+            let tells_usage = request.stream_options.as_ref().is_some_and(|options| options.include_usage);
             match request.stream {
                 true => streamed(shared, &text, tells_usage, behaviour),
                 false => whole(&completion(&request, &text), behaviour),
