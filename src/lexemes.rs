@@ -6,6 +6,7 @@
 //! Korean, which put no space between words, become pairs of characters.
 
 mod cjk;
+mod detect;
 mod language;
 mod stop_words;
 
@@ -16,7 +17,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
 use self::cjk::{Run, runs};
-pub use self::language::Language;
+pub use self::{detect::detect, language::Language};
 
 /// A lexeme is no longer, in bytes: nobody searches for more, and PostgreSQL takes 2,046.
 const MAX_LEXEME_BYTES: usize = 64;
