@@ -5,19 +5,20 @@
 //! Words are those of Unicode (UAX 29) in lower-case NFKC, without stop words, stemmed by Snowball; Chinese, Japanese and
 //! Korean, which put no space between words, become pairs of characters.
 
+mod asked;
 mod cjk;
 mod detect;
 mod language;
+mod matches;
 mod stop_words;
+mod tokens;
 
 use std::collections::BTreeMap;
 
 use pgvector::SparseVector;
-use unicode_normalization::UnicodeNormalization;
-use unicode_segmentation::UnicodeSegmentation;
 
-use self::cjk::{Run, runs};
-pub use self::{detect::detect, language::Language};
+use self::tokens::{normal, tokens};
+pub use self::{asked::asked, detect::detect, language::Language, matches::matches};
 
 /// A lexeme is no longer, in bytes: nobody searches for more, and PostgreSQL takes 2,046.
 const MAX_LEXEME_BYTES: usize = 64;
@@ -41,17 +42,10 @@ pub const DIMENSIONS: u32 = 1_000_000_000;
 
 /// The lexemes of `text`, each with its count.
 pub fn lexemes(text: &str, language: Language) -> BTreeMap<String, u32> {
-    let text: String = text.nfkc().collect::<String>().to_lowercase();
+    let text = normal(text);
     let mut counts = BTreeMap::new();
-    for run in runs(&text) {
-        match run {
-            Run::Cjk(run) => cjk::pairs(run).for_each(|pair| count(&mut counts, pair)),
-            Run::Other(run) => {
-                let words = run.unicode_words().filter_map(|word| lexeme(word, language));
-                words.for_each(|word| count(&mut counts, &word));
-            }
-        }
-    }
+    let kept = tokens(&text).map(|(_, token)| token).filter(|token| !token.is_stop_word(language));
+    kept.for_each(|token| count(&mut counts, &token.lexeme(language)));
     counts
 }
 
@@ -97,21 +91,6 @@ fn count(counts: &mut BTreeMap<String, u32>, lexeme: &str) {
     } else if counts.len() < MAX_LEXEMES {
         counts.insert(lexeme.to_owned(), 1);
     }
-}
-
-/// A lower-case word as a lexeme, unless it is a stop word.
-fn lexeme(word: &str, language: Language) -> Option<String> {
-    let word = word.replace('\u{2019}', "'");
-    if stop_words::of(language).contains(word.as_str()) {
-        return None;
-    }
-    // A word as long as a blob has no stem.
-    let mut lexeme = match word.len() <= MAX_LEXEME_BYTES {
-        true => language.stem(&word),
-        false => word,
-    };
-    lexeme.truncate(lexeme.floor_char_boundary(MAX_LEXEME_BYTES));
-    Some(lexeme)
 }
 
 #[cfg(test)]

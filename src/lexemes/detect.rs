@@ -25,6 +25,10 @@ const KANA_PER_CENT: usize = 20;
 /// Of a running text more than every fifth word is a stop word: in the languages with a list, 25 to 55 of 100.
 const RUNNING_TEXT: usize = 5;
 
+/// More than every third word is one only in the language itself, not in a sister language that shares some: Catalan has
+/// stop words of Spanish.
+const FULL_TEXT: usize = 3;
+
 /// Words in a row without so much as every tenth a stop word are names, or another language.
 const HARDLY_TEXT: usize = 10;
 
@@ -139,12 +143,14 @@ impl Words {
     /// sure, and stop words do not speak against them; else what both lean to.
     fn latin(&self) -> Language {
         let [(most, best), (second, _)] = self.by_stop_words();
-        let found = self.by_trigrams();
         let english = self.stop_words(Language::English);
         let clear = most >= 2 && most > second;
-        if clear && most * RUNNING_TEXT >= self.count {
-            let foreign = found == Some((Language::Simple, true)) && most * 3 < self.count;
-            return if foreign { Language::Simple } else { best };
+        if clear && most * FULL_TEXT >= self.count {
+            return best;
+        }
+        let found = self.by_trigrams();
+        if clear && most * RUNNING_TEXT >= self.count && found != Some((Language::Simple, true)) {
+            return best;
         }
         match found {
             Some((Language::Simple, true)) => Language::Simple,

@@ -1,6 +1,8 @@
 //! The languages that full text knows. Snowball stems their words (snowballstem.org), but for those that have no stems to
 //! cut: [`Language::Simple`], and Chinese, Japanese and Korean, whose text becomes pairs of characters in any language.
 
+use std::borrow::Cow;
+
 use rust_stemmers::{Algorithm, Stemmer};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -47,10 +49,11 @@ impl Language {
     }
 
     /// The stem of a lower-case word.
-    pub(super) fn stem(self, word: &str) -> String {
-        match self.algorithm() {
-            Some(algorithm) => Stemmer::create(algorithm).stem(word).into_owned(),
-            None => word.to_owned(),
+    pub(super) fn stem(self, word: Cow<'_, str>) -> Cow<'_, str> {
+        match (self.algorithm(), word) {
+            (None, word) => word,
+            (Some(algorithm), Cow::Borrowed(word)) => Stemmer::create(algorithm).stem(word),
+            (Some(algorithm), Cow::Owned(word)) => Cow::Owned(Stemmer::create(algorithm).stem(&word).into_owned()),
         }
     }
 
@@ -101,7 +104,7 @@ mod tests {
 
     #[test]
     fn languages_of_characters_have_no_stems() {
-        assert_eq!(Language::Chinese.stem("wings"), "wings");
-        assert_eq!(Language::English.stem("wings"), "wing");
+        assert_eq!(Language::Chinese.stem("wings".into()), "wings");
+        assert_eq!(Language::English.stem("wings".into()), "wing");
     }
 }
