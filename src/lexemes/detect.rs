@@ -6,6 +6,7 @@
 
 use whatlang::{Detector, Lang};
 
+use super::tokens::Token;
 use super::{Language, stop_words};
 
 /// Where samples are taken, in thirds of the text: a cover page, a licence or a list of sources in another language
@@ -170,8 +171,7 @@ impl Words {
     }
 
     fn stop_words(&self, language: Language) -> usize {
-        let list = stop_words::of(language);
-        self.prose.split(' ').filter(|word| list.contains(word)).count()
+        self.prose.split(' ').filter(|word| Token::Word(word).is_stop_word(language)).count()
     }
 
     fn sure(&self) -> Option<Language> {

@@ -7,25 +7,37 @@ use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::Language;
 use super::tokens::{normal, tokens};
+use super::{Language, cjk};
 
 /// The byte ranges of `text` as it was given that hold one of `lexemes`: ascending, apart, and the overlapping ones of
-/// pairs of characters as one. There is one exactly when [`super::lexemes`] of the text and `lexemes` have one in common.
+/// characters as one. A character that is asked for only as a part of others is shown with them, and alone only where
+/// there is nothing else. There is a range exactly when [`super::lexemes`] of the text and `lexemes` have one in common.
 pub fn matches(text: &str, language: Language, lexemes: &BTreeMap<String, u32>) -> Vec<Range<usize>> {
     let normal = normal(text);
     let places = Places::new(text, &normal);
-    let held = tokens(&normal)
-        .filter(|(_, token)| lexemes.contains_key(&*token.lexeme(language)) && !token.is_stop_word(language));
-    let mut found: Vec<Range<usize>> = Vec::new();
-    for (at, token) in held {
-        let range = places.original(at..at + token.text().len());
-        match found.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => found.push(range),
+    let (mut found, mut lesser) = (Vec::new(), Vec::new());
+    for (at, token) in tokens(&normal) {
+        let lexeme = token.lexeme(language);
+        if lexemes.contains_key(&*lexeme) && !token.is_stop_word(language) {
+            let range = places.original(at..at + token.text().len());
+            add(if is_part(&lexeme, lexemes) { &mut lesser } else { &mut found }, range);
         }
     }
-    found
+    if found.is_empty() { lesser } else { found }
+}
+
+fn add(found: &mut Vec<Range<usize>>, range: Range<usize>) {
+    match found.last_mut() {
+        Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+        _ => found.push(range),
+    }
+}
+
+/// Whether a lexeme is a character of a pair that is asked for.
+fn is_part(lexeme: &str, asked: &BTreeMap<String, u32>) -> bool {
+    let pairs = || asked.keys().filter(|other| cjk::half_words(other) == Some(1));
+    cjk::half_words(lexeme) == Some(0) && pairs().any(|pair| pair.contains(lexeme))
 }
 
 /// Which part of a text became which part of its normal form.
@@ -125,6 +137,13 @@ mod tests {
     #[test]
     fn pairs_of_characters_that_overlap_are_one_match() {
         assert_eq!(shown("在北京大学学习。北京", Language::Chinese, "北京大学"), ["北京大学", "北京"]);
+    }
+
+    #[test]
+    fn a_character_matches_alone_where_it_is_asked_for_alone_or_nothing_else_is_there() {
+        assert_eq!(shown("大人在北京大学", Language::Chinese, "北京大学"), ["北京大学"]);
+        assert_eq!(shown("大人喝茶", Language::Chinese, "茶 北京"), ["茶"]);
+        assert_eq!(shown("大人喝茶", Language::Chinese, "大学"), ["大"]);
     }
 
     #[test]

@@ -1,18 +1,19 @@
-//! The parts of a text that become lexemes: words of Unicode (UAX 29), and pairs of characters where no spaces stand
-//! between words. Lexemes, questions and highlights all read a text through here, so that they agree.
+//! The parts of a text that become lexemes: words of Unicode (UAX 29), and pairs and single characters where no spaces
+//! stand between words. Lexemes, questions and highlights all read a text through here, so that they agree.
 
 use std::borrow::Cow;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::cjk::{Run, pairs, runs};
+use super::cjk::{Run, parts, runs};
 use super::{Language, MAX_LEXEME_BYTES, stop_words};
 
 /// A part of a text in its [`normal`] form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Token<'a> {
-    Pair(&'a str),
+    /// One or two characters of a script without spaces.
+    Chars(&'a str),
     Word(&'a str),
 }
 
@@ -34,28 +35,28 @@ pub fn tokens(normal: &str) -> impl Iterator<Item = (usize, Token<'_>)> {
             Run::Cjk(run) => (Some(run), None),
             Run::Other(run) => (None, Some(run)),
         };
-        let pairs = cjk.into_iter().flat_map(pairs).map(move |(at, pair)| (start + at, Token::Pair(pair)));
+        let chars = cjk.into_iter().flat_map(parts).map(move |(at, chars)| (start + at, Token::Chars(chars)));
         let words = other.into_iter().flat_map(UnicodeSegmentation::unicode_word_indices);
-        pairs.chain(words.map(move |(at, word)| (start + at, Token::Word(word))))
+        chars.chain(words.map(move |(at, word)| (start + at, Token::Word(word))))
     })
 }
 
 impl<'a> Token<'a> {
     pub fn text(self) -> &'a str {
         match self {
-            Token::Pair(text) | Token::Word(text) => text,
+            Token::Chars(text) | Token::Word(text) => text,
         }
     }
 
     pub fn is_stop_word(self, language: Language) -> bool {
-        matches!(self, Token::Word(word) if stop_words::of(language).contains(&*straight(word)))
+        matches!(self, Token::Word(word) if stop_words::of(language).contains(&*whole(word, language)))
     }
 
     /// What is indexed of it, whether or not it is a stop word.
     pub fn lexeme(self, language: Language) -> Cow<'a, str> {
         let word = match self {
-            Token::Pair(pair) => return Cow::Borrowed(pair),
-            Token::Word(word) => straight(word),
+            Token::Chars(chars) => return Cow::Borrowed(chars),
+            Token::Word(word) => whole(word, language),
         };
         // A word as long as a blob has no stem.
         let mut lexeme = if word.len() <= MAX_LEXEME_BYTES { language.stem(word) } else { word };
@@ -67,11 +68,44 @@ impl<'a> Token<'a> {
     }
 }
 
-/// With the apostrophe that lists of stop words and stemmers know.
-fn straight(word: &str) -> Cow<'_, str> {
-    match word.is_ascii() {
-        true => Cow::Borrowed(word),
-        false if word.contains('\u{2019}') => Cow::Owned(word.replace('\u{2019}', "'")),
-        false => Cow::Borrowed(word),
+/// The word without what French and Italian write together with it ("l'école" is "école"), and with the apostrophe that
+/// lists of stop words and stemmers know.
+fn whole(word: &str, language: Language) -> Cow<'_, str> {
+    let elided = match language {
+        Language::French => &FRENCH_ELISIONS[..],
+        Language::Italian => &ITALIAN_ELISIONS[..],
+        _ => &[],
+    };
+    match word.split_once(['\'', '\u{2019}']) {
+        Some((before, word)) if elided.contains(&before) => Cow::Borrowed(word),
+        _ if !word.is_ascii() && word.contains('\u{2019}') => Cow::Owned(word.replace('\u{2019}', "'")),
+        _ => Cow::Borrowed(word),
+    }
+}
+
+const FRENCH_ELISIONS: [&str; 13] =
+    ["l", "m", "t", "qu", "n", "s", "j", "d", "c", "jusqu", "lorsqu", "puisqu", "quoiqu"];
+
+const ITALIAN_ELISIONS: [&str; 21] = [
+    "c", "l", "all", "dall", "dell", "nell", "sull", "coll", "pell", "gl", "agl", "dagl", "degl", "negl", "sugl", "un",
+    "m", "t", "s", "v", "d",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_french_and_italian_put_before_a_word_is_not_part_of_it() {
+        for (word, language, lexeme) in [
+            ("l'école", Language::French, "écol"),
+            ("qu\u{2019}écoles", Language::French, "écol"),
+            ("aujourd'hui", Language::French, "aujourd'hui"),
+            ("dell'acqua", Language::Italian, "acqua"),
+            ("l'école", Language::English, "l'école"),
+        ] {
+            assert_eq!(Token::Word(word).lexeme(language), lexeme, "{word}");
+        }
+        assert!(Token::Word("d'un").is_stop_word(Language::French));
     }
 }
