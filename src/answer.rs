@@ -15,11 +15,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use cite::Citation;
-use search::{SearchError, SearchMode, SearchRequest, SearchResult};
+use search::{SearchError, SearchRequest, SearchResult};
 
 use crate::{
-    models::{Embedders, LanguageModel, ModelError},
-    store::{Store, search::Filter},
+    models::{LanguageModel, ModelError},
+    store::search::Filter,
 };
 
 #[derive(Debug, Clone)]
@@ -53,8 +53,7 @@ pub enum AnswerMode {
 /// What answers are written with.
 #[derive(Clone)]
 pub struct Tools {
-    pub store: Store,
-    pub embedders: Embedders,
+    pub search: search::Tools,
     pub language_model: Option<Arc<dyn LanguageModel>>,
 }
 
@@ -76,7 +75,8 @@ pub async fn answer(
     let (passages, mut degraded) = passages(tools, workspace_id, request).await?;
     watch(Progress::Retrieved(passages.clone()));
     let extract =
-        extractive::best_sentences(&**tools.embedders.default(), &request.question, &passages, &mut degraded).await;
+        extractive::best_sentences(&**tools.search.embedders.default(), &request.question, &passages, &mut degraded)
+            .await;
     if !extract.is_relevant() {
         return Ok(Answer::nothing(began, degraded));
     }
@@ -112,13 +112,14 @@ async fn passages(
     let search_request = SearchRequest {
         query: request.question.clone(),
         knowledge_base_ids: request.knowledge_base_ids.clone(),
-        mode: SearchMode::Hybrid,
         limit: request.limit,
         filter: request.filter.clone(),
-        min_score: None,
+        // Two passages that say the same support no more than one.
+        collapse: Some(true),
         explain: true,
+        ..SearchRequest::default()
     };
-    let found = search::search(&tools.store, workspace_id, &tools.embedders, &search_request).await?;
+    let found = search::search(&tools.search, workspace_id, &search_request).await?;
     Ok((found.results, found.degraded))
 }
 

@@ -197,7 +197,12 @@ mod tests {
             heading_path: Vec::new(),
             start: 100,
             end: 100,
+            language: Language::English,
             metadata: serde_json::json!({}),
+            highlights: None,
+            before: None,
+            after: None,
+            duplicates: None,
             explain: None,
         }
     }
