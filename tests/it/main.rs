@@ -13,6 +13,7 @@ mod documents;
 mod embedded_postgres;
 mod embedding;
 mod engines;
+mod eval;
 mod extract_worker;
 mod fake_openai;
 mod fake_storage;

@@ -47,7 +47,7 @@ pub struct Arguments {
     mode: Vec<Mode>,
     /// How deep recall looks
     #[arg(long, value_name = "K", value_delimiter = ',', default_values_t = [10, 100],
-          value_parser = clap::value_parser!(u16).range(1..=CHUNKS as i64))]
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(CHUNKS)))]
     k: Vec<u16>,
     /// Fail (exit code 1) below this: [MODE:]METRIC=VALUE; may be given again
     #[arg(long, value_name = "FLOOR")]

@@ -183,7 +183,7 @@ impl Missing {
             listed += &format!("\n  and {} more", number - LISTED);
         }
         bail!(
-            "{}: {number} expected documents are missing; with --allow-missing they count as not found{listed}",
+            "{}: expected documents are missing: {number}. With --allow-missing they count as not found.{listed}",
             source.judgements().display()
         )
     }

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 /// How deep nDCG and MRR look.
 pub const DEPTH: usize = 10;
 /// Chunks that are asked for, the most that one search gives. No document can rank lower.
-pub const CHUNKS: usize = 100;
+pub const CHUNKS: u16 = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {

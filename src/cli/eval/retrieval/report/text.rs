@@ -69,16 +69,16 @@ impl Report {
         let counts = &self.counts;
         let degraded: usize = self.modes.iter().map(Measured::degraded).sum();
         let remarks = [
-            (counts.failed, "documents failed to be ingested; the numbers are without them"),
-            (counts.without_text, "documents of the corpus have no text, and cannot be found"),
-            (counts.same_as_another, "documents of the corpus have the text of an earlier one, and count as that one"),
-            (counts.missing_documents, "expected documents are missing, and count as not found"),
-            (counts.questions_without_text, "judged questions have no text, and were not asked"),
-            (degraded, "searches were degraded: the mode that was measured is not the mode that is named"),
+            (counts.failed, "Failed documents, which the numbers are without"),
+            (counts.without_text, "Documents of the corpus without text, which cannot be found"),
+            (counts.same_as_another, "Documents with the text of an earlier one, which count as that one"),
+            (counts.missing_documents, "Expected documents that are missing, and count as not found"),
+            (counts.questions_without_text, "Judged questions without text, which were not asked"),
+            (degraded, "Degraded searches, so that the mode measured is not the mode named"),
         ];
         let shown = remarks.into_iter().filter(|(number, _)| *number > 0);
-        let mut lines: Vec<String> = shown.map(|(number, remark)| format!("{number} {remark}.")).collect();
-        lines.extend(self.first_reason().map(|reason| format!("The first was degraded by: {reason}")));
+        let mut lines: Vec<String> = shown.map(|(number, remark)| format!("{remark}: {number}.")).collect();
+        lines.extend(self.first_reason().map(|reason| format!("The first reason: {reason}")));
         lines
     }
 
@@ -177,7 +177,7 @@ impl Tuned {
             if self.is_real() { "real" } else { "not distinguishable from chance" },
         ));
         if self.degraded > 0 {
-            lines.push(format!("{} searches were degraded; they say nothing about the weight.", self.degraded));
+            lines.push(format!("Degraded searches, which say nothing about the weight: {}.", self.degraded));
         }
         lines.push(self.consequence());
         lines
