@@ -218,3 +218,51 @@ async fn an_interrupted_evaluation_removes_what_it_made() {
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
     assert!(knowledge_bases(&app).await.is_empty(), "{}", said(&output));
 }
+
+/// Documents that differ by a code only, and questions for one code each: words find it, meaning hardly.
+fn codes() -> PathBuf {
+    let folder = scratch_dir();
+    let (mut corpus, mut queries, mut judgements) = (String::new(), String::new(), String::new());
+    for number in 0..24 {
+        let code = format!("{}x{}", 17 + number * 13, 90 - number);
+        let text =
+            format!("Maintenance log. Device {code} was inspected and found in order. No further action is needed.");
+        corpus += &format!("{}\n", json!({ "_id": format!("d{number}"), "text": text }));
+        queries += &format!("{}\n", json!({ "_id": format!("q{number}"), "text": format!("inspection of {code}") }));
+        judgements += &format!("q{number}\td{number}\t1\n");
+    }
+    for (name, content) in [("corpus.jsonl", corpus), ("queries.jsonl", queries), ("qrels.tsv", judgements)] {
+        fs::write(folder.join(name), content).unwrap();
+    }
+    folder
+}
+
+#[tokio::test]
+async fn a_fitted_weight_is_written_only_when_asked_for() {
+    let app = TestApp::start().await;
+    let folder = codes();
+    json_of(&app, &folder, &["--keep", "--mode", "text"]).await;
+    let base = format!("/v1/knowledge-bases/{}", knowledge_bases(&app).await[0]["id"].as_str().unwrap());
+    let weight = async || app.get(&base).await.expect(StatusCode::OK)["fusion_weight"].as_f64().unwrap();
+    let id = base.rsplit('/').next().unwrap();
+    app.patch(&base, json!({ "fusion_weight": 1 })).await.expect(StatusCode::OK);
+
+    let report = json_of(&app, &folder, &["-k", id, "--tune"]).await;
+    let tuned = &report["tune"];
+    assert_eq!(tuned["curve"].as_array().unwrap().len(), 21);
+    assert_eq!(tuned["present"]["weight"], 1.0);
+    assert_eq!(tuned["present"]["ndcg@10"], report["modes"]["hybrid"]["metrics"]["ndcg@10"]["mean"], "{tuned:#}");
+    let best = tuned["best"]["weight"].as_f64().unwrap();
+    assert!(best < 1.0, "{tuned:#}");
+    assert!(tuned["cross_validated_gain"]["low"].as_f64().unwrap() > 0.0, "{tuned:#}");
+    assert_eq!((&tuned["applied"], weight().await), (&json!(false), 1.0), "nothing is changed unasked");
+
+    let (code, said) = evaluated(&app, &folder, &["-k", id, "--tune", "--apply"]).await;
+    assert!(code == Some(0) && said.contains("on questions it was not fitted to") && said.contains(": real"), "{said}");
+    assert!((weight().await - best).abs() < 1e-6, "{said}");
+
+    let few = scratch_dir().join("few.csv");
+    fs::write(&few, "question,expected\nWhich device?,d1\n").unwrap();
+    let (code, said) = evaluated(&app, &few, &["-k", id, "--tune"]).await;
+    assert!(code == Some(1) && said.contains("10 questions or more"), "{said}");
+}
