@@ -19,6 +19,7 @@ taken, and none of the warm-up. Every system may use all processors.
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -29,9 +30,10 @@ import statistics
 import sys
 import tempfile
 import time
+import typing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-QUALITY, TIMED = 100, 10  # pieces asked for
+FOR_QUALITY, FOR_TIME = 100, 10  # pieces asked for
 WARM_UP = 20
 # Before each timed search: PyTorch's threads spin for a while after their work, and would do so during the next system's.
 REST_S = 0.01
@@ -58,6 +60,7 @@ def main():
     options.add_argument("--model", type=pathlib.Path, default=cache / "embedding", help="all-MiniLM-L6-v2")
     options.add_argument("--postgres", type=pathlib.Path, default=cache / "postgresql", help="PostgreSQL with pgvector")
     options.add_argument("--limit-questions", type=int, metavar="N", help="only N of each set, evenly spread")
+    options.add_argument("--timed", type=int, default=300, metavar="N", help="questions of each set that times are taken of (300)")
     options.add_argument("--vectors", type=pathlib.Path, metavar="FOLDER", help="keep the peers' vectors of pieces for the next run")
     options.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all figures there too")
     options.add_argument("--self-test", action="store_true", help="check the metric against values worked out by hand")
@@ -69,6 +72,7 @@ def main():
         options.error("name a folder, or --self-test")
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["LANCE_LOG"] = "error"
     import retrieval_systems
 
     try:
@@ -92,18 +96,16 @@ def run(systems, options):
         peers = [systems.Qdrant(work / "qdrant", model), systems.LanceDb(work / "lancedb", model), langchain]
         report = {"machine": machine(), "versions": versions([almanac, *peers], langchain), "sets": []}
         for folder in options.folders:
-            report["sets"].append(compare(folder, almanac, peers, model, options.limit_questions))
+            report["sets"].append(compare(folder, almanac, peers, model, options.limit_questions, options.timed))
         return report
 
 
-def compare(folder, almanac, peers, model, most):
+def compare(folder, almanac, peers, model, most, timed):
     folder, _, language = folder.partition(":")
     name = pathlib.Path(folder).resolve().name
     documents, questions, grades = collection(pathlib.Path(folder))
     language = language or guess([document["text"] for document in documents])
-    if most and most < len(questions):
-        names = list(questions)
-        questions = {names[at * len(names) // most]: questions[names[at * len(names) // most]] for at in range(most)}
+    questions = {name: questions[name] for name in spread(list(questions), most)}
     note(f"{name}: {len(documents)} documents in {language}, {len(questions)} judged questions")
     pieces = almanac.load(name, documents)
     note(f"{name}: {len(pieces)} pieces, to be embedded and indexed by the peers")
@@ -111,31 +113,57 @@ def compare(folder, almanac, peers, model, most):
     table = re.sub(r"\W", "_", name) + f"_{time.time_ns()}"
     for peer in peers:
         peer.load(table, language, pieces, vectors)
-    contenders = [(system.name, fusion, search) for system in [almanac, *peers] for fusion, search in system.searches().items()]
-    times = measure_times(contenders, list(dict.fromkeys(questions.values())), warm_up(pieces))
+    contenders = [Contender(system, fusion, search) for system in [almanac, *peers] for fusion, search in system.searches().items()]
+    texts = list(dict.fromkeys(questions.values()))
+    measure_times(contenders, spread(texts, timed), [text[:80] for _, text in spread(pieces, WARM_UP)])
     note(f"{name}: times taken")
-    scores = measure_quality(contenders, questions, grades)
+    with model.knowing(texts):
+        measure_quality(contenders, questions, grades)
     for peer in peers:
         peer.unload()
-    results = [
-        {
-            "system": system,
-            "fusion": fusion,
-            "ours": system == almanac.name,
-            "ndcg_at_10": statistics.fmean(score),
-            "p50_ms": statistics.median(taken),
-            "p95_ms": p95(taken),
-        }
-        for (system, fusion, _), taken, score in zip(contenders, times, scores)
-    ]
-    for result in results:
-        result |= {f"{part}_ratio": result[f"{part}_ms"] / results[0][f"{part}_ms"] for part in ("p50", "p95")}
-        result["questions_better"], result["questions_worse"] = 0, 0
-    for result, score in zip(results, scores):
-        result["questions_better"] = sum(ours > theirs + 1e-9 for ours, theirs in zip(scores[0], score))
-        result["questions_worse"] = sum(theirs > ours + 1e-9 for ours, theirs in zip(scores[0], score))
-    counts = {"documents": len(documents), "pieces": len(pieces), "questions": len(questions), "questions_timed": len(times[0])}
-    return {"name": name, "language": language} | counts | {"results": results}
+    counts = {"documents": len(documents), "pieces": len(pieces), "questions": len(questions)}
+    counts["questions_timed"] = len(contenders[0].times)
+    return {"name": name, "language": language} | counts | {"results": [result(each, contenders[0]) for each in contenders]}
+
+
+@dataclasses.dataclass
+class Contender:
+    """One way of searching one system; ours is the first of them."""
+
+    system: object
+    fusion: str
+    search: typing.Callable
+    times: list = dataclasses.field(default_factory=list)  # milliseconds, one for each question
+    processor_s: float = 0.0
+    scores: list = dataclasses.field(default_factory=list)  # nDCG@10 of each question
+
+    def measured_search(self, text):
+        server = self.server_s()
+        time.sleep(REST_S)
+        processor, started = time.process_time(), time.perf_counter()
+        self.search(text, FOR_TIME)
+        self.times.append((time.perf_counter() - started) * 1000)
+        self.processor_s += time.process_time() - processor + self.server_s() - server
+
+    def server_s(self):
+        return self.system.server.processor_s() if self.system.server else 0
+
+
+def result(contender, ours):
+    pairs = list(zip(ours.scores, contender.scores))
+    figures = {
+        "system": contender.system.name,
+        "fusion": contender.fusion,
+        "ours": contender is ours,
+        "ndcg_at_10": statistics.fmean(contender.scores),
+        "questions_ours_better": sum(mine > other + 1e-9 for mine, other in pairs),
+        "questions_ours_worse": sum(mine < other - 1e-9 for mine, other in pairs),
+        "processor_ms": 1000 * contender.processor_s / len(contender.times),
+    }
+    for part in (10, 50, 95):
+        figures[f"p{part}_ms"] = percentile(contender.times, part)
+        figures[f"p{part}_ratio"] = figures[f"p{part}_ms"] / percentile(ours.times, part)
+    return figures
 
 
 def collection(folder):
@@ -170,33 +198,27 @@ def guess(texts):
     return max(COMMON, key=lambda language: sum(word in COMMON[language].split() for word in words))
 
 
-def warm_up(pieces):
-    """Beginnings of pieces from all over the corpus: texts of the right kind that are no question."""
-    spread = pieces[:: max(1, len(pieces) // WARM_UP)][:WARM_UP]
-    return [text[:80] for _, text in spread]
+def spread(items, most):
+    """At most so many, from all over the list; all of them for None."""
+    most = min(most or len(items), len(items))
+    return [items[at * len(items) // most] for at in range(most)]
 
 
 def measure_times(contenders, texts, first):
-    """Milliseconds of each contender for each text."""
-    for _, _, search in contenders:
+    """`first`, the warm-up, are beginnings of pieces: texts of the right kind that are no question."""
+    for contender in contenders:
         for text in first:
-            search(text, TIMED)
-    times = [[] for _ in contenders]
+            contender.search(text, FOR_TIME)
     for turn, text in enumerate(texts):
         for place in range(len(contenders)):
-            at = (turn + place) % len(contenders)
-            time.sleep(REST_S)
-            started = time.perf_counter()
-            contenders[at][2](text, TIMED)
-            times[at].append((time.perf_counter() - started) * 1000)
-    return times
+            contenders[(turn + place) % len(contenders)].measured_search(text)
 
 
 def measure_quality(contenders, questions, grades):
-    return [
-        [ndcg(best_per_document(search(text, QUALITY)), grades[question], 10) for question, text in questions.items()]
-        for _, _, search in contenders
-    ]
+    for contender in contenders:
+        for question, text in questions.items():
+            found = best_per_document(contender.search(text, FOR_QUALITY))
+            contender.scores.append(ndcg(found, grades[question], 10))
 
 
 def best_per_document(found):
@@ -214,9 +236,9 @@ def discounted(gains):
     return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, 1))
 
 
-def p95(values):
-    """The nearest rank: the smallest value that at least 95 of 100 do not exceed."""
-    return sorted(values)[math.ceil(0.95 * len(values)) - 1]
+def percentile(values, part):
+    """The nearest rank: the smallest value that at least `part` of 100 do not exceed."""
+    return sorted(values)[math.ceil(part / 100 * len(values)) - 1]
 
 
 def self_test():
@@ -229,8 +251,8 @@ def self_test():
     expect(ndcg(["b", "a"], grades, 1), 0.5)
     expect(ndcg([], grades, 10), 0.0)
     expect(ndcg([str(number) for number in range(10)], {str(number): 1 for number in range(11)}, 10), 1.0)
-    expect(p95(list(range(1, 101))), 95)
-    expect(p95([7.0]), 7)
+    expect(percentile(list(range(1, 101)), 95), 95)
+    expect(percentile([3.0, 1.0, 2.0], 50), 2)
 
 
 def expect(measured, expected):
@@ -257,20 +279,39 @@ def versions(systems, langchain):
     return found | {"torch": f"{torch.__version__}, {torch.get_num_threads()} threads", "Python": platform.python_version()}
 
 
+COLUMNS = {
+    "system": "{system}",
+    "fusion": "{fusion}",
+    "nDCG@10": "{ndcg_at_10:.4f}",
+    "questions where ours is better / worse": "{questions_ours_better} / {questions_ours_worse}",
+    "p50 ms": "{p50_ms:.1f}",
+    "p95 ms": "{p95_ms:.1f}",
+    "p50, times ours": "{p50_ratio:.2f}",
+    "p95, times ours": "{p95_ratio:.2f}",
+    "processor ms": "{processor_ms:.1f}",
+}
+
+
 def markdown(report):
-    lines = ["Hybrid retrieval, rows in bold are ours. Times from a question's text to 10 results, embedding included.", ""]
-    lines += ["{processor}, {processors} processors, load before the run {load_before}".format(**report["machine"])]
-    lines += ["; ".join(f"{name} {version}" for name, version in report["versions"].items())]
+    lines = [
+        "Hybrid retrieval; the rows in bold are ours. Times are from a question's text to 10 results, embedding included;",
+        "processor time is that of all threads and of the system's server, mean of the same questions.",
+        "",
+        "{processor}, {processors} processors, load before the run {load_before}".format(**report["machine"]),
+        "; ".join(f"{name} {version}" for name, version in report["versions"].items()),
+    ]
     for found in report["sets"]:
-        lines += ["", "{name} ({language}): {documents} documents, {pieces} pieces, {questions} questions, {questions_timed} timed".format(**found), ""]
-        lines += ["| system | fusion | nDCG@10 | ours better / worse, questions | p50 ms | p95 ms | p50, times ours | p95, times ours |"]
-        lines += ["|---|---|---|---|---|---|---|---|"]
+        size = "{documents} documents, {pieces} pieces, {questions} questions, {questions_timed} of them timed"
+        lines += ["", f"{found['name']} ({found['language']}): " + size.format(**found), ""]
+        lines += [row(COLUMNS), row(["---"] * len(COLUMNS))]
         for result in found["results"]:
-            bold = "**" if result["ours"] else ""
-            against = "" if result["ours"] else "{questions_better} / {questions_worse}".format(**result)
-            row = "| {bold}{system}{bold} | {fusion} | {bold}{ndcg_at_10:.4f}{bold} | {against} | {bold}{p50_ms:.2f}{bold} | {bold}{p95_ms:.2f}{bold} | {p50_ratio:.2f} | {p95_ratio:.2f} |"
-            lines.append(row.format(bold=bold, against=against, **result))
+            cells = [cell.format(**result) for cell in COLUMNS.values()]
+            lines.append(row([f"**{cell}**" for cell in cells] if result["ours"] else cells))
     return "\n".join(lines)
+
+
+def row(cells):
+    return "| " + " | ".join(cells) + " |"
 
 
 def note(text):
