@@ -6,6 +6,7 @@ language's own tokenizer, stemmer and stop words where they have them; each leg 
 said. All search vectors exactly at the sizes measured here, as each does by default. No figures are made here.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import http.client
@@ -20,6 +21,7 @@ import uuid
 
 import lancedb
 import numpy
+import psycopg
 import qdrant_edge as qdrant
 from lancedb.index import FTS
 from lancedb.rerankers import LinearCombinationReranker, RRFReranker
@@ -31,7 +33,6 @@ from langchain_postgres.v2.hybrid_search_config import (
     weighted_sum_ranking,
 )
 from sentence_transformers import SentenceTransformer
-from sqlalchemy import text as sql
 
 DEPTH = 100  # candidates of each leg, as Almanac takes
 UNSEGMENTED = ("chinese", "japanese")  # languages written without spaces
@@ -98,7 +99,9 @@ class Almanac:
         }
         self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self.server = Server([executable, "serve"], folder, environment)
-        self.version = subprocess.run([executable, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+        self.version = subprocess.run(
+            [executable, "--version"], capture_output=True, text=True, check=True
+        ).stdout.split()[-1]
         try:
             address = data / "server.url"
             url = self.server.wait(lambda: (address.exists() and address.read_text().strip()) or None)
@@ -123,7 +126,9 @@ class Almanac:
         """Every element of a list, cursor after cursor."""
         cursor = ""
         while cursor is not None:
-            page = self.call("GET", f"{path}?limit={PAGE}" + (f"&cursor={urllib.parse.quote(cursor, safe='')}" if cursor else ""))
+            page = self.call(
+                "GET", f"{path}?limit={PAGE}" + (f"&cursor={urllib.parse.quote(cursor, safe='')}" if cursor else "")
+            )
             yield from page["data"]
             cursor = page["next_cursor"]
 
@@ -227,12 +232,14 @@ class LanceDb:
 
     def load(self, name, language, pieces, vectors):
         rows = [
-            {"document": document, "text": text, "vector": vector}
-            for (document, text), vector in zip(pieces, vectors)
+            {"document": document, "text": text, "vector": vector} for (document, text), vector in zip(pieces, vectors)
         ]
         self.table = self.database.create_table(name, rows)
         if language in UNSEGMENTED:
-            words = FTS(base_tokenizer="icu", stem=False, remove_stop_words=False)
+            # Better than its "icu": text alone, nDCG@10 of 200 questions of XQuAD zh 0.974 against 0.969.
+            words = FTS(
+                base_tokenizer="ngram", ngram_min_length=1, ngram_max_length=2, stem=False, remove_stop_words=False
+            )
         else:
             words = FTS(language=language.capitalize())
         self.table.create_index("text", config=words)
@@ -267,28 +274,21 @@ class LangChain:
         try:
             socket = self.server.wait(lambda: socket_folder(self.server.log.read_text()))
             self.engine = PGEngine.from_connection_string(f"postgresql+psycopg://postgres@/postgres?host={socket}")
-            self.embeddings = model
-            self.execute("create extension if not exists vector")
-            found = self.execute("select current_setting('server_version'), extversion from pg_extension where extname = 'vector'")
-            self.postgres = "PostgreSQL {}, pgvector {}".format(*found[0])
+            self.connection = psycopg.connect(host=socket, user="postgres", dbname="postgres", autocommit=True)
+            self.connection.execute("create extension if not exists vector")
+            found = self.connection.execute(
+                "select current_setting('server_version'), extversion from pg_extension where extname = 'vector'"
+            )
+            self.postgres = "PostgreSQL {}, pgvector {}".format(*found.fetchone())
         except BaseException:
             self.server.stop()
             raise
+        self.embeddings = model
 
     def close(self):
-        self.engine._run_as_sync(self.engine._pool.dispose())
+        asyncio.run(self.engine.close())
+        self.connection.close()
         self.server.stop()
-
-    def execute(self, statement):
-        """Outside a transaction, which `vacuum` asks for; the rows, if there are any."""
-
-        async def run():
-            async with self.engine._pool.connect() as connection:
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
-                found = await connection.execute(sql(statement))
-                return found.all() if found.returns_rows else None
-
-        return self.engine._run_as_sync(run())
 
     def load(self, name, language, pieces, vectors):
         self.language = "simple" if language in UNSEGMENTED else language
@@ -305,7 +305,7 @@ class LangChain:
             ids=[str(uuid.uuid4()) for _ in pieces],
         )
         self.store.apply_hybrid_search_index()
-        self.execute(f'vacuum analyze "{name}"')
+        self.connection.execute(f'vacuum analyze "{name}"')
 
     def config(self, fusion=reciprocal_rank_fusion):
         """A new one each time: the store writes the question into it and keeps the first it was given."""
