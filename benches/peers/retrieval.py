@@ -16,7 +16,8 @@ a question to 10 pieces, embedding included, peers in this process and Almanac o
 One question at a time, the systems in turn and each first as often as the others; no system is asked a text twice while
 times are taken (a peer's second fusion asks what its first did), nor one of the warm-up. All may use all processors.
 
-On a machine that does other work too, believe the processor time, and p10 in the JSON, before p50 and p95. Qdrant's RRF
+Run it on a machine that does nothing else. PyTorch's threads wait busily for one another: other work costs the peers
+time on the clock and processor time, more than it costs Almanac. p10, in the JSON, is the least disturbed. Qdrant's RRF
 does not rank the same in every run: over 60 questions of XQuAD, nDCG@10 was 0.968 once and 0.956 once.
 """
 
