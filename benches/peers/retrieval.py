@@ -18,7 +18,7 @@ times are taken (a peer's second fusion asks what its first did), nor one of the
 
 Run it on a machine that does nothing else. PyTorch's threads wait busily for one another: other work costs the peers
 time on the clock and processor time, more than it costs Almanac. p10, in the JSON, is the least disturbed. Qdrant's RRF
-does not rank the same in every run: over 60 questions of XQuAD, nDCG@10 was 0.968 once and 0.956 once.
+does not rank the same each time it is asked: over 60 questions of XQuAD, nDCG@10 was 0.968 once and 0.956 once.
 """
 
 import argparse
@@ -88,8 +88,6 @@ def main():
     except retrieval_systems.Failure as failure:
         sys.exit(f"retrieval: {failure}")
     print(markdown(report))
-    if chosen.json:
-        chosen.json.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def run(systems, options):
@@ -105,6 +103,8 @@ def run(systems, options):
         report = {"machine": machine(), "versions": versions([almanac, *peers], langchain), "sets": []}
         for folder in options.folders:
             report["sets"].append(compare(folder, almanac, peers, model, options.limit_questions, options.timed))
+            if options.json:  # after each set, so that a long run that is cut short leaves something
+                options.json.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         return report
 
 
