@@ -183,14 +183,16 @@ def result(contender, ours):
 
 
 def collection(folder):
-    """The documents that have any text, the judged questions, and the grades: question → document → grade."""
+    """Documents and judged questions that have any text, and the grades: question → document → grade."""
     grades = {}
     for line in (folder / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]:
         question, document, grade = line.split("\t")
         grades.setdefault(question, {})[document] = int(grade)
     judged = {question for question, found in grades.items() if any(grade > 0 for grade in found.values())}
     questions = {
-        question["_id"]: question["text"] for question in jsonl(folder / "queries.jsonl") if question["_id"] in judged
+        question["_id"]: question["text"]
+        for question in jsonl(folder / "queries.jsonl")
+        if question["_id"] in judged and question["text"].strip()
     }
     documents = []
     for document in jsonl(folder / "corpus.jsonl"):
