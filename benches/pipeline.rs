@@ -197,7 +197,9 @@ async fn queue_documents(tools: &Tools, documents: usize) {
     let new = NewKnowledgeBase {
         name: "bench".to_owned(),
         description: None,
+        collapse_duplicates: false,
         index: IndexPlan {
+            language: "english".to_owned(),
             embedding_model: "free".to_owned(),
             dimensions: i32::try_from(DIMENSIONS).expect("a small number"),
             chunk_size: 256,

@@ -25,17 +25,15 @@ use std::{sync::Arc, time::Instant};
 pub use check::{Reason, Unsupported};
 pub use cite::Citation;
 use generate::{Generated, NotWritten, Writer};
-use search::{SearchError, SearchMode, SearchRequest, SearchResult};
+use search::{SearchError, SearchRequest, SearchResult};
 use serde::Serialize;
 use support::Question;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    lexemes::Language,
-    models::{Embedders, LanguageModel, Usage},
+    models::{LanguageModel, Usage},
     store::{
-        Store,
         search::Filter,
         usage::{ModelCall, ModelCallKind},
     },
@@ -82,8 +80,7 @@ pub enum AnswerMode {
 /// What answers are written with.
 #[derive(Clone)]
 pub struct Tools {
-    pub store: Store,
-    pub embedders: Embedders,
+    pub search: search::Tools,
     pub language_model: Option<Arc<dyn LanguageModel>>,
     /// Tokens of the language model's window.
     pub llm_context_tokens: usize,
@@ -107,14 +104,14 @@ pub async fn answer(
     let began = Instant::now();
     let (results, mut degraded) = retrieve(tools, workspace_id, request).await?;
     watch(Progress::Retrieved(results.clone()));
-    let language = language(tools, workspace_id, &results).await?;
-    let question = Question { workspace_id, text: &request.question, language };
+    let question = Question { workspace_id, text: &request.question };
+    let embedders = &tools.search.embedders;
 
     let passages = passages::merge(passages::whole(&results));
     let mut candidates = support::candidates(question, &passages);
     // Without a model every sentence may become part of the answer.
     let enough = if tools.language_model.is_some() { request.min_support } else { f32::INFINITY };
-    support::compare(&tools.embedders, question, &mut candidates, enough, &mut degraded).await;
+    support::compare(embedders, question, &mut candidates, enough, &mut degraded).await;
     let support = support::best(&candidates);
     if results.is_empty() || support < request.min_support {
         return Ok(Answer { degraded, ..Answer::nothing(support, began) });
@@ -124,16 +121,16 @@ pub async fn answer(
     let mut answer = match generated {
         Some(generated) => {
             record(tools, question, request, generated.usage).await;
-            checked(tools, language, generated, &mut degraded).await
+            checked(tools, generated, &mut degraded).await
         }
         None => {
-            support::compare(&tools.embedders, question, &mut candidates, f32::INFINITY, &mut degraded).await;
+            support::compare(embedders, question, &mut candidates, f32::INFINITY, &mut degraded).await;
             let answer = extracted(&candidates);
             watch(Progress::Delta(answer.answer.clone().unwrap_or_default()));
             answer
         }
     };
-    cite::find_pages(&tools.store, workspace_id, &mut answer.citations).await?;
+    cite::find_pages(&tools.search.store, workspace_id, &mut answer.citations).await?;
     metrics::counter!("almanac_answers_total", "mode" => answer.mode.name()).increment(1);
     Ok(Answer { support: support::best(&candidates), took_ms: milliseconds(began), degraded, ..answer })
 }
@@ -147,23 +144,15 @@ async fn retrieve(
     let search_request = SearchRequest {
         query: request.question.clone(),
         knowledge_base_ids: request.knowledge_base_ids.clone(),
-        mode: SearchMode::Hybrid,
         limit: request.limit,
         filter: request.filter.clone(),
-        min_score: None,
+        // Two passages that say the same support no more than one.
+        collapse: Some(true),
         explain: true,
+        ..SearchRequest::default()
     };
-    let found = search::search(&tools.store, workspace_id, &tools.embedders, &search_request).await?;
+    let found = search::search(&tools.search, workspace_id, &search_request).await?;
     Ok((found.results, found.degraded))
-}
-
-/// Whose words are compared: the language of the knowledge base that the best result is from.
-async fn language(tools: &Tools, workspace_id: Uuid, results: &[SearchResult]) -> Result<Language, SearchError> {
-    let Some(best) = results.first() else { return Ok(Language::default()) };
-    let mut workspace = tools.store.workspace(workspace_id).await?;
-    let found = workspace.searched_knowledge_bases(Some(&[best.knowledge_base_id]), 1).await?;
-    workspace.commit().await?;
-    Ok(found.first().and_then(|base| Language::from_name(&base.language)).unwrap_or_default())
 }
 
 /// The language model's text; `None` when there is no model, or it gave nothing and another way can take over.
@@ -175,7 +164,7 @@ async fn generate<'a>(
     degraded: &mut Vec<String>,
 ) -> Result<Option<Generated<'a>>, SearchError> {
     let Some(model) = &tools.language_model else { return Ok(None) };
-    let tokenizer = tools.embedders.default().tokenizer();
+    let tokenizer = tools.search.embedders.default().tokenizer();
     let writer = Writer { model: &**model, window: tools.llm_context_tokens, tokenizer };
     match generate::write(writer, question.text, results, watch, degraded).await {
         Ok(generated) => Ok(Some(generated)),
@@ -189,9 +178,9 @@ async fn generate<'a>(
 }
 
 /// What the model wrote, with what it cites and where nothing bears it.
-async fn checked(tools: &Tools, language: Language, generated: Generated<'_>, degraded: &mut Vec<String>) -> Answer {
-    let embedder = &**tools.embedders.default();
-    let verdict = check::check(&generated.text, &generated.shown, language, embedder, degraded).await;
+async fn checked(tools: &Tools, generated: Generated<'_>, degraded: &mut Vec<String>) -> Answer {
+    let embedder = &**tools.search.embedders.default();
+    let verdict = check::check(&generated.text, &generated.shown, embedder, degraded).await;
     let explanation = match (generated.text.is_empty(), verdict.citations.is_empty()) {
         (true, _) => Some("The passages that were found do not answer the question.".to_owned()),
         (false, true) => Some("The answer cites no passage: nothing in the documents supports it.".to_owned()),
@@ -223,7 +212,7 @@ async fn record(tools: &Tools, question: Question<'_>, request: &AnswerRequest, 
         completion_tokens: usage.map(|usage| usage.completion_tokens),
         key_id: request.key_id,
     };
-    if let Err(error) = tools.store.record_model_call(question.workspace_id, &call).await {
+    if let Err(error) = tools.search.store.record_model_call(question.workspace_id, &call).await {
         tracing::warn!(%error, "what a model call cost could not be recorded");
     }
 }

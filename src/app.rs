@@ -6,6 +6,7 @@ pub mod uploads;
 
 use std::{
     fs, io,
+    num::NonZero,
     ops::Deref,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use uploads::Uploads;
 
 use crate::{
-    answer,
+    answer::{self, search},
     config::{self, Config},
     ingest::{
         self,
@@ -37,9 +38,9 @@ use crate::{
         queue::{self, Bell, Pace},
         reindex,
     },
-    models::{Embedder, Embedders, LanguageModel, local::LocalEmbedder, openai},
+    models::{Embedder, Embedders, LanguageModel, local::LocalEmbedder, openai, rerank::Reranker},
     postgres::{self, EmbeddedPostgres, Install, SUPERUSER},
-    store::{Sealer, Store, keys::generate_key},
+    store::{Sealer, Store, hnsw::HnswRule, keys::generate_key},
     telemetry,
     text_to_sql::engine::{Access, HostRule, OwnPostgres},
 };
@@ -53,6 +54,7 @@ pub struct Parts {
     pub store: Store,
     pub embedders: Embedders,
     pub language_model: Option<Arc<dyn LanguageModel>>,
+    pub reranker: Option<Arc<Reranker>>,
     pub originals: Originals,
     pub extractor: Worker,
     pub ocr: Option<Ocr>,
@@ -80,6 +82,8 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// After a start there is more urgent work.
 const FIRST_SWEEP: Duration = Duration::from_secs(10 * 60);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// Until a graph is there, search is exact: slower, and never worse.
+const TEND_INTERVAL: Duration = Duration::from_secs(15);
 /// Name of the embedded server's one database.
 const DATABASE: &str = "almanac";
 const SERVER_ROLE: &str = "almanac_server";
@@ -120,6 +124,7 @@ impl App {
             embedders: embedders(&config, &store).await?,
             store,
             language_model: language_model(&config)?,
+            reranker: reranker(&config)?,
             originals: originals(&config)?,
             ocr: config.ocr_command.clone().map(|command| Ocr::new(extractor.clone(), command, ocr::Limits::default())),
             extractor: Worker::new(extractor, worker::Limits::default()),
@@ -141,11 +146,15 @@ impl App {
     /// What answers are written with.
     pub fn answering(&self) -> answer::Tools {
         answer::Tools {
-            store: self.store.clone(),
-            embedders: self.embedders.clone(),
+            search: self.searching(),
             language_model: self.language_model.clone(),
             llm_context_tokens: self.config.llm_context_tokens,
         }
+    }
+
+    /// What searches are made with.
+    pub fn searching(&self) -> search::Tools {
+        search::Tools { store: self.store.clone(), embedders: self.embedders.clone(), reranker: self.reranker.clone() }
     }
 
     /// Works off the queue, and re-indexes knowledge bases, until [`Parts::stop`].
@@ -187,6 +196,21 @@ impl App {
             }
             wait = SWEEP_INTERVAL;
         }
+    }
+
+    /// Builds HNSW graphs for knowledge bases that have outgrown exact search, until [`Parts::stop`].
+    pub async fn tend_hnsw(&self) {
+        while self.stop.run_until_cancelled(tokio::time::sleep(TEND_INTERVAL)).await.is_some() {
+            // Stopping does not wait for a graph: one that is cut short is built again.
+            let tended = self.stop.run_until_cancelled(self.store.tend_hnsw(self.hnsw_rule())).await;
+            if let Some(Err(error)) = tended {
+                tracing::warn!(%error, "the HNSW graphs could not be tended");
+            }
+        }
+    }
+
+    fn hnsw_rule(&self) -> HnswRule {
+        HnswRule { threshold: NonZero::new(self.config.hnsw_threshold), memory_megabytes: self.config.hnsw_memory_mb }
     }
 
     /// Closes connections, then stops the embedded PostgreSQL.
@@ -390,6 +414,12 @@ pub fn embedding_dir(config: &Config) -> anyhow::Result<PathBuf> {
 fn language_model(config: &Config) -> anyhow::Result<Option<Arc<dyn LanguageModel>>> {
     let Some(remote) = &config.llm else { return Ok(None) };
     Ok(Some(Arc::new(openai::OpenAiLanguageModel::new(&model_server(remote))?)))
+}
+
+fn reranker(config: &Config) -> anyhow::Result<Option<Arc<Reranker>>> {
+    let Some(rerank) = &config.rerank else { return Ok(None) };
+    let reranker = Reranker::new(model_server(&rerank.endpoint), rerank.deadline).context("the reranker")?;
+    Ok(Some(Arc::new(reranker)))
 }
 
 fn model_server(remote: &config::RemoteModel) -> openai::Server {

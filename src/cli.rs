@@ -4,6 +4,7 @@ mod ask;
 mod client;
 mod database;
 mod doctor;
+mod eval;
 mod ingest;
 mod key;
 mod postgres;
@@ -50,6 +51,8 @@ enum Verb {
     Ask(ask::Arguments),
     /// Prove that a statement only reads, and run it
     Sql(sql::Arguments),
+    /// Measure how good searches are, on questions of yours
+    Eval(eval::Arguments),
     /// Connect, list and remove databases
     Database(database::Arguments),
     /// Create, list and revoke API keys
@@ -114,6 +117,7 @@ impl Verb {
             Verb::Search(arguments) => client::block_on(search::run(arguments)),
             Verb::Ask(arguments) => client::block_on(ask::run(arguments)),
             Verb::Sql(arguments) => client::block_on(sql::run(arguments)),
+            Verb::Eval(arguments) => client::block_on(eval::run(arguments)),
             Verb::Database(arguments) => client::block_on(database::run(arguments)),
             Verb::Key(arguments) => client::block_on(key::run(arguments)),
             Verb::Config(settings) => Ok(print_config(&settings.load()?)),

@@ -74,6 +74,16 @@ pub const SETTINGS: &[Setting] = &[
     secret("embedding_key", "", "key for embeddings"),
     setting("embedding_model", "", "name of the embedding model"),
     setting("embedding_dimensions", "", "length of its vectors"),
+    setting(
+        "rerank_url",
+        "",
+        "address of a reranker's /rerank (TEI, Jina, Cohere, vLLM); unset: results are not reranked",
+    ),
+    secret("rerank_key", "", "key of the reranker"),
+    setting("rerank_model", "", "name of the reranking model, where the server wants one"),
+    setting("rerank_timeout_ms", "2000", "how long a search waits for the reranker, 50 to 60000"),
+    setting("hnsw_threshold", "20000", "chunks from which on a knowledge base gets an HNSW index; 0: never"),
+    setting("hnsw_memory_mb", "512", "memory that PostgreSQL may use to build one, 16 to 65536"),
     setting("pdf_engine", "pdfboss", "pdfboss or pdf-extract"),
     setting(
         "ocr_command",
@@ -113,6 +123,9 @@ pub struct Config {
     pub llm: Option<RemoteModel>,
     pub llm_context_tokens: usize,
     pub embedding: Option<RemoteEmbedding>,
+    pub rerank: Option<RemoteReranker>,
+    pub hnsw_threshold: u32,
+    pub hnsw_memory_mb: u32,
     pub pdf_engine: PdfEngine,
     /// A program and its arguments.
     pub ocr_command: Option<Vec<String>>,
@@ -143,6 +156,12 @@ pub struct RemoteModel {
 pub struct RemoteEmbedding {
     pub endpoint: RemoteModel,
     pub dimensions: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct RemoteReranker {
+    pub endpoint: RemoteModel,
+    pub deadline: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,6 +277,9 @@ impl Reader<'_> {
             llm: self.remote_model("llm"),
             llm_context_tokens: self.number("llm_context_tokens", 8_192, 1_024, 2_000_000),
             embedding: self.remote_embedding(),
+            rerank: self.remote_reranker(),
+            hnsw_threshold: self.number("hnsw_threshold", 20_000, 0, 1_000_000_000),
+            hnsw_memory_mb: self.number("hnsw_memory_mb", 512, 16, 65_536),
             pdf_engine: self
                 .choice("pdf_engine", &[("pdfboss", PdfEngine::Pdfboss), ("pdf-extract", PdfEngine::PdfExtract)]),
             ocr_command: self.command("ocr_command"),
@@ -386,20 +408,31 @@ impl Reader<'_> {
         if dirs.is_empty() { vec![data_dir.join("databases")] } else { dirs.into_iter().map(PathBuf::from).collect() }
     }
 
+    fn http_url(&mut self, name: &str) -> Option<url::Url> {
+        match self.text(name)?.parse::<url::Url>() {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
+            _ => {
+                self.problem(name, "is not an http or https URL");
+                None
+            }
+        }
+    }
+
     fn remote_model(&mut self, prefix: &str) -> Option<RemoteModel> {
         let url_name = format!("{prefix}_url");
-        let url = match self.text(&url_name)?.parse::<url::Url>() {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
-            _ => {
-                self.problem(&url_name, "is not an http or https URL");
-                return None;
-            }
-        };
+        let url = self.http_url(&url_name)?;
         let Some(model) = self.text(&format!("{prefix}_model")) else {
             self.problem(&format!("{prefix}_model"), format_args!("is needed with {url_name}"));
             return None;
         };
         Some(RemoteModel { url, key: self.secret(&format!("{prefix}_key")), model })
+    }
+
+    fn remote_reranker(&mut self) -> Option<RemoteReranker> {
+        let deadline = Duration::from_millis(self.number("rerank_timeout_ms", 2_000, 50, 60_000));
+        let url = self.http_url("rerank_url")?;
+        let model = self.text("rerank_model").unwrap_or_default();
+        Some(RemoteReranker { endpoint: RemoteModel { url, key: self.secret("rerank_key"), model }, deadline })
     }
 
     fn remote_embedding(&mut self) -> Option<RemoteEmbedding> {

@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::{
-    lexemes::Language,
+    lexemes::{self, Language},
     models::{Embedder, Embedders, ModelError},
     store::{
         Sealer, Store, StoreError,
@@ -74,7 +74,10 @@ pub struct Target {
     pub workspace_id: Uuid,
     pub index: SearchIndex,
     pub sizes: ChunkSizes,
-    pub language: Language,
+    /// `None`: found document by document.
+    pub language: Option<Language>,
+    /// An index whose vectors are of the same model.
+    pub alike: Option<SearchIndex>,
     pub embedder: Arc<dyn Embedder>,
 }
 
@@ -85,7 +88,7 @@ pub async fn ingest(tools: &Tools, document: &DocumentRow, lease: &Lease) -> Res
     let extracted = read::read(tools, document).await?;
     let _room = room(tools, &extracted.text).await;
     let title = title(document, &extracted);
-    let version = NewVersion::of(document, target.index, &title, &extracted);
+    let version = NewVersion::of(document, &target, &title, &extracted);
     lease.enter("chunking");
     let chunked = chunk(&target, extracted, &title).await?;
     lease.enter("embedding");
@@ -116,9 +119,18 @@ fn embedder(tools: &Tools, name: &str) -> Result<Arc<dyn Embedder>, IngestError>
 
 impl Target {
     fn of(workspace_id: Uuid, base: &KnowledgeBase, embedder: Arc<dyn Embedder>) -> Target {
-        let language = Language::from_name(&base.language).unwrap_or_default();
+        let language = Language::from_name(&base.language);
         let sizes = sizes(base.chunk_size, base.chunk_overlap, &*embedder);
-        Target { workspace_id, index: base.index, sizes, language, embedder }
+        Target { workspace_id, index: base.index, sizes, language, alike: None, embedder }
+    }
+
+    /// The indexes whose vectors need not be computed again.
+    fn alike(&self) -> Vec<Uuid> {
+        std::iter::once(self.index).chain(self.alike).map(|index| index.id).collect()
+    }
+
+    fn language_of(&self, text: &str) -> Language {
+        self.language.unwrap_or_else(|| lexemes::detect(text))
     }
 }
 
@@ -150,18 +162,23 @@ struct NewVersion<'a> {
     index: SearchIndex,
     title: &'a str,
     markdown: bool,
+    language: Language,
+    language_name: String,
     pages: serde_json::Value,
     page_count: Option<u32>,
     warnings: Vec<String>,
 }
 
 impl<'a> NewVersion<'a> {
-    fn of(document: &'a DocumentRow, index: SearchIndex, title: &'a str, extracted: &Extracted) -> NewVersion<'a> {
+    fn of(document: &'a DocumentRow, target: &Target, title: &'a str, extracted: &Extracted) -> NewVersion<'a> {
+        let language = target.language_of(&extracted.text);
         NewVersion {
             document,
-            index,
+            index: target.index,
             title,
             markdown: extracted.markdown,
+            language,
+            language_name: language.name(),
             pages: serde_json::to_value(&extracted.pages).unwrap_or_default(),
             page_count: extracted.pages.last().map(|page| page.number),
             warnings: extracted.warnings.iter().map(ToString::to_string).collect(),
@@ -175,6 +192,7 @@ impl<'a> NewVersion<'a> {
             title: self.title,
             text: chunked.text(),
             markdown: self.markdown,
+            language: &self.language_name,
             pages: self.pages.clone(),
             page_count: self.page_count,
             chunk_count: chunked.len(),
@@ -203,7 +221,7 @@ async fn store(
     chunked: Arc<Chunked>,
     vectors: embed::Vectors,
 ) -> Result<(), IngestError> {
-    let rows = embed::rows(&chunked, vectors, target.language);
+    let rows = embed::rows(&chunked, vectors, version.title, version.language);
     let mut workspace = tools.store.workspace(target.workspace_id).await?;
     match workspace.index_document(lease.worker(), &version.indexed(&chunked), rows).await? {
         Indexed::Done => Ok(workspace.commit().await?),

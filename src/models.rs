@@ -4,6 +4,7 @@
 mod asked;
 pub mod local;
 pub mod openai;
+pub mod rerank;
 pub mod tokenizer;
 
 use std::io;

@@ -9,6 +9,7 @@ pub mod chunks;
 pub mod databases;
 pub mod documents;
 pub mod embeddings;
+pub mod hnsw;
 pub mod idempotency;
 pub mod keys;
 pub mod knowledge_bases;
@@ -49,6 +50,8 @@ const MIN_PGVECTOR: &str = "0.8.0";
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    /// The owner's login, for what only the owner may do.
+    owner: SecretString,
 }
 
 /// A transaction that sees and writes the rows of one workspace, and no others.
@@ -82,34 +85,29 @@ impl Store {
     /// Migrates as the owner, whose login `owner` names, then connects as the server role: by the login `server` where
     /// there is one (the embedded PostgreSQL), else by the owner's login, which takes the role at once.
     pub async fn open(owner: &SecretString, server: Option<&SecretString>) -> Result<Store, StoreError> {
-        let owner = PgConnectOptions::from_str(owner.expose_secret())?;
-        migrate(&owner, server.is_some()).await?;
+        migrate(&PgConnectOptions::from_str(owner.expose_secret())?, server.is_some()).await?;
         Store::connect(owner, server, MAX_CONNECTIONS).await
     }
 
     /// Connects to a store that a server keeps up to date: for workers beside it.
     pub async fn join(owner: &SecretString, server: Option<&SecretString>) -> Result<Store, StoreError> {
-        let owner = PgConnectOptions::from_str(owner.expose_secret())?;
-        check_version(&owner).await?;
+        check_version(&PgConnectOptions::from_str(owner.expose_secret())?).await?;
         Store::connect(owner, server, WORKER_CONNECTIONS).await
     }
 
     async fn connect(
-        owner: PgConnectOptions,
+        owner: &SecretString,
         server: Option<&SecretString>,
         connections: u32,
     ) -> Result<Store, StoreError> {
-        let login = match server {
-            Some(url) => PgConnectOptions::from_str(url.expose_secret())?,
-            None => owner,
-        };
+        let login = PgConnectOptions::from_str(server.unwrap_or(owner).expose_secret())?;
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(|connection, _| Box::pin(async move { connection.execute(BECOME_SERVER).await.map(|_| ()) }))
             .connect_with(login.application_name("almanac"))
             .await?;
-        Ok(Store { pool })
+        Ok(Store { pool, owner: owner.clone() })
     }
 
     /// Begins a transaction in which only the rows of workspace `id` exist.

@@ -63,11 +63,12 @@ const MAX_COMPARED: usize = 96;
 pub async fn check(
     answer: &str,
     shown: &[Passage<'_>],
-    language: Language,
     embedder: &dyn Embedder,
     degraded: &mut Vec<String>,
 ) -> Verdict {
-    let sources: Vec<Source<'_>> = shown.iter().map(|passage| Source::read(passage, language)).collect();
+    let sources: Vec<Source<'_>> = shown.iter().map(Source::read).collect();
+    // Of sentences that cite nothing: as the best passage.
+    let language = sources.first().map(|source| source.language).unwrap_or_default();
     let mut readings: Vec<Reading> =
         claims(answer, language).into_iter().map(|claim| Reading::of(claim, &sources, language)).collect();
     if let Err(error) = compare_meanings(&mut readings, &sources, embedder).await {
@@ -139,6 +140,7 @@ fn states_something(sentence: &str, language: Language) -> bool {
 /// A passage with what is compared of it.
 struct Source<'a> {
     passage: &'a Passage<'a>,
+    language: Language,
     sentences: Vec<(Range<usize>, Words)>,
     /// Title and headings: what a sentence is about without saying it.
     about: Words,
@@ -146,7 +148,8 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn read(passage: &'a Passage<'a>, language: Language) -> Source<'a> {
+    fn read(passage: &'a Passage<'a>) -> Source<'a> {
+        let language = passage.chunk().language;
         let ranges = sentences(&passage.text).into_iter();
         let sentences = ranges.map(|range| (range.clone(), Words::of(&passage.text[range], language))).collect();
         let mut stated = Stated::default();
@@ -156,7 +159,7 @@ impl<'a> Source<'a> {
             about.add(&Words::of(label, language));
         }
         stated.add(&passage.text);
-        Source { passage, sentences, about, stated }
+        Source { passage, language, sentences, about, stated }
     }
 
     fn text(&self, sentence: usize) -> &str {
@@ -197,9 +200,11 @@ struct Nearest {
 
 impl Reading {
     fn of(claim: Claim, sources: &[Source<'_>], language: Language) -> Reading {
-        let words = Words::of(&claim.said, language);
         let cited: Vec<(usize, &Source<'_>)> =
             claim.cites.iter().filter_map(|n| Some((*n, sources.get(n.checked_sub(1)?)?))).collect();
+        // Its words meet those of what it cites.
+        let language = cited.first().map_or(language, |(_, source)| source.language);
+        let words = Words::of(&claim.said, language);
         let figures = figures(&claim.said, language);
         let numbers_found = figures.iter().all(|figure| cited.iter().any(|(_, source)| source.stated.has(figure)));
         let nearest: Vec<Nearest> = cited

@@ -84,17 +84,14 @@ fn without_number(item: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        answer::{
-            passages::{Passage, merge, tests::chunk, whole},
-            search::SearchResult,
-            support::{self, Question},
-        },
-        lexemes::Language,
+    use crate::answer::{
+        passages::{Passage, merge, tests::chunk, whole},
+        search::SearchResult,
+        support::{self, Question},
     };
 
     fn scored<'a>(passages: &'a [Passage<'a>], scores: &[(&str, f32)]) -> Vec<Candidate<'a>> {
-        let question = Question { workspace_id: uuid::Uuid::nil(), text: "?", language: Language::English };
+        let question = Question { workspace_id: uuid::Uuid::nil(), text: "?" };
         let mut candidates = support::candidates(question, passages);
         for candidate in &mut candidates {
             let sentence = &candidate.passage.text[candidate.part.clone()];

@@ -209,7 +209,12 @@ pub mod tests {
             heading_path: Vec::new(),
             start,
             end: start + characters(content),
+            language: crate::lexemes::Language::English,
             metadata: serde_json::json!({}),
+            highlights: None,
+            before: None,
+            after: None,
+            duplicates: None,
             explain: None,
         }
     }

@@ -14,10 +14,7 @@ use super::{
     table::is_head,
     words::Words,
 };
-use crate::{
-    lexemes::Language,
-    models::{Embedders, ModelError},
-};
+use crate::models::{Embedders, ModelError};
 
 /// Passages whose sentences are looked at.
 const PASSAGES: usize = 5;
@@ -33,7 +30,6 @@ const MEANING: f32 = 0.7;
 pub struct Question<'a> {
     pub workspace_id: Uuid,
     pub text: &'a str,
-    pub language: Language,
 }
 
 /// A sentence that was found.
@@ -71,7 +67,6 @@ pub fn best(candidates: &[Candidate<'_>]) -> f32 {
 
 /// The sentences of the first passages, those first that share most words with the question. Headings are none.
 pub fn candidates<'a>(question: Question<'_>, passages: &'a [Passage<'a>]) -> Vec<Candidate<'a>> {
-    let asked = Words::of(question.text, question.language);
     let of = |passage: &'a Passage<'a>| sentences(&passage.text).into_iter().map(move |part| (passage, part));
     let says = |(passage, part): &(&'a Passage<'a>, Range<usize>)| {
         !passage.text[part.clone()].starts_with('#') && !is_head(&passage.text, part)
@@ -79,8 +74,9 @@ pub fn candidates<'a>(question: Question<'_>, passages: &'a [Passage<'a>]) -> Ve
     let found = passages.iter().take(PASSAGES).flat_map(of).filter(says).take(CANDIDATES);
     let mut candidates: Vec<Candidate<'a>> = found
         .map(|(passage, part)| {
-            let words = Words::of(&passage.text[part.clone()], question.language);
-            Candidate { passage, part, shared: asked.share_in(&words), words, score: None }
+            let language = passage.chunk().language;
+            let words = Words::of(&passage.text[part.clone()], language);
+            Candidate { passage, part, shared: Words::of(question.text, language).share_in(&words), words, score: None }
         })
         .collect();
     candidates.sort_by(|a, b| b.shared.total_cmp(&a.shared));

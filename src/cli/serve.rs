@@ -55,11 +55,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let app = app.clone();
         async move { app.sweep_originals().await }
     });
+    let tending = tokio::spawn({
+        let app = app.clone();
+        async move { app.tend_hnsw().await }
+    });
     stopped.await;
     tracing::info!("stopping: requests and documents in hand may finish");
     app.stop.cancel();
     upkeep.abort();
     sweeper.abort();
+    tending.abort();
     let end_requests = requests.abort_handle();
     if tokio::time::timeout(patience, async { tokio::join!(requests, &mut workers) }).await.is_err() {
         tracing::warn!(seconds = patience.as_secs(), "what still ran is cut off; documents in hand are given back");

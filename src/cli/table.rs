@@ -5,6 +5,11 @@ const MAX_WIDTH: usize = 60;
 
 /// Prints `rows` under `names`, each column as wide as it needs.
 pub fn print(names: &[&str], rows: &[Vec<String>]) {
+    lines(names, rows).iter().for_each(|text| line(text));
+}
+
+/// The same, for another place than standard output.
+pub fn lines(names: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let shown: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| shorten(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = shown.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
@@ -13,10 +18,11 @@ pub fn print(names: &[&str], rows: &[Vec<String>]) {
     let widths: Vec<usize> = (0..names.len()).map(width).collect();
     let header: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let rule: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
-    for row in [header, rule].iter().chain(&shown) {
+    let padded = [header, rule].into_iter().chain(shown).map(|row| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        line(cells.collect::<Vec<_>>().join("  ").trim_end());
-    }
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    padded.collect()
 }
 
 /// One line on standard output. A reader that went away (`| head`) ends the program quietly.

@@ -52,8 +52,12 @@ pub struct CreateKnowledgeBase {
     chunk_overlap: Option<i32>,
     /// One of the models that this server runs; its own when left out.
     embedding_model: Option<String>,
-    /// For stemming and stop words.
-    language: Option<Language>,
+    /// Of its documents, for stems and stop words: `english`, `german`, `chinese`, …, or `auto`, found document by document.
+    #[schema(default = "auto")]
+    language: Option<String>,
+    /// Whether searches show one of several nearly equal results, unless they ask otherwise.
+    #[schema(default = false)]
+    collapse_duplicates: Option<bool>,
     #[schema(value_type = Option<Object>)]
     metadata: Option<Value>,
 }
@@ -76,6 +80,9 @@ pub struct ChangeKnowledgeBase {
     chunk_size: Option<i32>,
     #[schema(minimum = 0)]
     chunk_overlap: Option<i32>,
+    /// Full text is indexed again in the background, likewise.
+    language: Option<String>,
+    collapse_duplicates: Option<bool>,
     #[schema(value_type = Option<Object>)]
     metadata: Option<Value>,
 }
@@ -105,22 +112,36 @@ impl CreateKnowledgeBase {
         Ok(NewKnowledgeBase {
             name: self.name,
             description: self.description,
-            index: plan(app, model, self.chunk_size, self.chunk_overlap)?,
-            language: self.language.unwrap_or_default().name(),
+            index: plan(app, model, self.chunk_size, self.chunk_overlap, self.language.as_deref().unwrap_or(AUTO))?,
+            collapse_duplicates: self.collapse_duplicates.unwrap_or(false),
             metadata,
         })
     }
 }
 
-/// How documents are to be cut and embedded, within what the model takes.
-fn plan(app: &App, model: &str, size: Option<i32>, overlap: Option<i32>) -> Result<IndexPlan, Problem> {
+/// The language of a knowledge base whose documents' languages are found one by one.
+const AUTO: &str = "auto";
+
+/// How documents are to be cut, embedded and read, within what the model takes.
+fn plan(app: &App, model: &str, size: Option<i32>, overlap: Option<i32>, language: &str) -> Result<IndexPlan, Problem> {
     let Some(embedder) = app.embedders.find(model) else {
         let known: Vec<&str> = app.embedders.all().map(|embedder| embedder.name()).collect();
         return Err(Problem::invalid("/embedding_model", format!("this server runs {}", known.join(", "))));
     };
     let (chunk_size, chunk_overlap) = sizes(size, overlap, embedder.window())?;
     let dimensions = i32::try_from(embedder.dimensions()).unwrap_or(i32::MAX);
-    Ok(IndexPlan { embedding_model: embedder.name().to_owned(), dimensions, chunk_size, chunk_overlap })
+    if language != AUTO
+        && let Err(error) = serde_json::from_value::<Language>(language.into())
+    {
+        return Err(Problem::invalid("/language", format!("is neither {AUTO} nor a language: {error}")));
+    }
+    Ok(IndexPlan {
+        embedding_model: embedder.name().to_owned(),
+        dimensions,
+        chunk_size,
+        chunk_overlap,
+        language: language.to_owned(),
+    })
 }
 
 fn sizes(size: Option<i32>, overlap: Option<i32>, window: usize) -> Result<(i32, i32), Problem> {
@@ -185,6 +206,7 @@ async fn change(
         name: body.name,
         description: body.description,
         fusion_weight: body.fusion_weight,
+        collapse_duplicates: body.collapse_duplicates,
         metadata: body.metadata,
     };
     let changed = workspace.change_knowledge_base(id, &change).await?;
@@ -201,13 +223,16 @@ impl ChangeKnowledgeBase {
         workspace: &mut Workspace,
         before: &KnowledgeBase,
     ) -> Result<(), Problem> {
-        if self.embedding_model.is_none() && self.chunk_size.is_none() && self.chunk_overlap.is_none() {
+        let untouched = self.embedding_model.is_none() && self.chunk_size.is_none() && self.chunk_overlap.is_none();
+        if untouched && self.language.is_none() {
             return Ok(());
         }
         let aim = before.aim();
         let model = self.embedding_model.as_deref().unwrap_or(&aim.embedding_model);
         let overlap = self.chunk_overlap.unwrap_or(aim.chunk_overlap.min(self.chunk_size.unwrap_or(i32::MAX) / 2));
-        let plan = plan(&session.app, model, self.chunk_size.or(Some(aim.chunk_size)), Some(overlap))?;
+        let language = self.language.as_deref().unwrap_or(&aim.language);
+        let size = self.chunk_size.unwrap_or(aim.chunk_size);
+        let plan = plan(&session.app, model, Some(size), Some(overlap), language)?;
         if plan == before.plan() {
             workspace.cancel_reindexing(before.id).await?;
         } else if plan == before.aim() {

@@ -250,10 +250,11 @@ impl From<SearchError> for Problem {
                 let problem = Problem::new(Code::InvalidRequest, "The filter is malformed.");
                 errors.into_iter().fold(problem, |problem, error| problem.with_error(error.pointer, error.detail))
             }
-            SearchError::OtherModel { name, made_with, searched_with } => Problem::new(
+            SearchError::Query(detail) => Problem::invalid("/query", detail),
+            SearchError::UnknownModel { name, model } => Problem::new(
                 Code::EmbeddingModelChanged,
                 format!(
-                    "The knowledge base \"{name}\" has the embedding model {made_with}, others of this search have {searched_with}. Search them one by one or with \"mode\": \"text\", or change its embedding_model."
+                    "The knowledge base \"{name}\" has the embedding model {model}, which this server does not run. Search with \"mode\": \"text\", change its embedding_model, or give the server that model back."
                 ),
             ),
             SearchError::Model(error) => error.into(),

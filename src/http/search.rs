@@ -25,6 +25,7 @@ pub fn router() -> OpenApiRouter<App> {
 const MAX_QUESTION: usize = 10_000;
 const MAX_LIMIT: usize = 100;
 const MAX_KNOWLEDGE_BASES: usize = 100;
+const MAX_EXPAND: usize = 5;
 const DEFAULT_RESULTS: usize = 10;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -41,8 +42,19 @@ struct SearchBody {
     limit: Option<usize>,
     filter: Option<Filter>,
     min_score: Option<f64>,
-    /// Asks a reranker; none is configured on this server yet, so the answer says `degraded`.
+    /// Weight of the vector score in mode `hybrid`, instead of the knowledge bases' own.
+    #[schema(minimum = 0, maximum = 1)]
+    fusion_weight: Option<f64>,
+    /// Whether the best 30 results are reranked; by default, where a reranker is configured.
     rerank: Option<bool>,
+    /// Whether of several nearly equal results one is shown; by default, as the knowledge bases say.
+    collapse: Option<bool>,
+    /// Shows so many chunks before and behind each result.
+    #[schema(minimum = 0, maximum = 5, default = 0)]
+    expand: Option<usize>,
+    /// Shows where words of the question stand.
+    highlights: Option<bool>,
+    /// Shows how each result got its score, and where the time went.
     explain: Option<bool>,
 }
 
@@ -51,7 +63,6 @@ struct SearchBody {
     responses((status = 200, body = SearchResponse), (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn search(session: Session<CanRead>, Body(body): Body<SearchBody>) -> Result<Json<SearchResponse>, Problem> {
-    let rerank = body.rerank.unwrap_or(false);
     let request = SearchRequest {
         query: check_question("/query", &body.query)?,
         knowledge_base_ids: check_ids(body.knowledge_base_ids)?,
@@ -59,13 +70,30 @@ async fn search(session: Session<CanRead>, Body(body): Body<SearchBody>) -> Resu
         limit: check_limit(body.limit, DEFAULT_RESULTS)?,
         filter: body.filter,
         min_score: body.min_score,
+        fusion_weight: check_weight(body.fusion_weight)?,
+        rerank: body.rerank,
+        collapse: body.collapse,
+        expand: check_expand(body.expand)?,
+        highlights: body.highlights.unwrap_or(false),
         explain: body.explain.unwrap_or(false),
     };
-    let mut response = search::search(&session.store, session.workspace_id(), &session.embedders, &request).await?;
-    if rerank {
-        response.degraded.push("reranker: none is configured".to_owned());
+    Ok(Json(search::search(&session.searching(), session.workspace_id(), &request).await?))
+}
+
+fn check_weight(weight: Option<f64>) -> Result<Option<f64>, Problem> {
+    match weight {
+        Some(weight) if !(0.0..=1.0).contains(&weight) => {
+            Err(Problem::invalid("/fusion_weight", "must be from 0 to 1"))
+        }
+        weight => Ok(weight),
     }
-    Ok(Json(response))
+}
+
+fn check_expand(expand: Option<usize>) -> Result<usize, Problem> {
+    match expand.unwrap_or(0) {
+        expand @ 0..=MAX_EXPAND => Ok(expand),
+        _ => Err(Problem::invalid("/expand", format!("must be from 0 to {MAX_EXPAND}"))),
+    }
 }
 
 pub fn check_question(pointer: &str, question: &str) -> Result<String, Problem> {

@@ -1,7 +1,11 @@
 //! From chunks to rows: vectors from the embedding model, lexemes and BM25 weights from the text. A passage that the
 //! index has a vector for, whichever document it came with, is not embedded again.
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    sync::Arc,
+};
 
 use futures::{Stream, StreamExt, stream};
 use pgvector::HalfVector;
@@ -40,7 +44,7 @@ pub async fn embed(
             chunked.passages(group.clone()).map(|passage| (chunk::fingerprint(&passage), passage)).collect();
         let hashes: Vec<Uuid> = passages.iter().map(|(hash, _)| *hash).collect();
         let mut workspace = store.workspace(target.workspace_id).await?;
-        let mut known = workspace.known_embeddings(target.index.id, document_id, &hashes).await?;
+        let mut known = workspace.known_embeddings(&target.alike(), document_id, &hashes).await?;
         workspace.commit().await?;
         let new = embed_new(&*target.embedder, passages, &known).await?;
         if group.end < chunked.len() && !new.is_empty() {
@@ -78,35 +82,44 @@ async fn embed_new(
 pub fn rows(
     chunked: &Arc<Chunked>,
     vectors: Vectors,
+    title: &str,
     language: Language,
-) -> impl Stream<Item = Result<Vec<NewChunk>, StoreError>> + Unpin {
+) -> impl Stream<Item = Result<Vec<NewChunk>, StoreError>> + Unpin + use<> {
     let (chunked, vectors, count) = (Arc::clone(chunked), Arc::new(vectors), chunked.len());
+    let title: Arc<str> = title.into();
     let work = move |group: Range<usize>| {
-        let (chunked, vectors) = (Arc::clone(&chunked), Arc::clone(&vectors));
-        let rows = tokio::task::spawn_blocking(move || group_rows(&chunked, &vectors, group, language));
+        let (chunked, vectors, title) = (Arc::clone(&chunked), Arc::clone(&vectors), Arc::clone(&title));
+        let rows = tokio::task::spawn_blocking(move || group_rows(&chunked, &vectors, group, &title, language));
         async move { rows.await.map_err(|_| StoreError::Unavailable(sqlx::Error::WorkerCrashed)) }
     };
     stream::iter(groups(count, ROWS_PER_GROUP).map(work)).buffered(2)
 }
 
-fn group_rows(chunked: &Chunked, vectors: &Vectors, group: Range<usize>, language: Language) -> Vec<NewChunk> {
+fn group_rows(
+    chunked: &Chunked,
+    vectors: &Vectors,
+    group: Range<usize>,
+    title: &str,
+    language: Language,
+) -> Vec<NewChunk> {
     let chunks = chunked.chunks(group.clone()).zip(chunked.passages(group.clone()));
     let vectors = vectors.iter().skip(group.start);
     chunks
         .zip(vectors)
-        .map(|((chunk, passage), vector)| row(chunked.text(), language, chunk, &passage, vector))
+        .map(|((chunk, passage), vector)| {
+            // What is embedded is also what full text finds: title and headings count, though they are not stored.
+            let lexemes = lexemes::titled(title, &passage.text, language);
+            row(chunked.text(), chunk, lexemes, vector)
+        })
         .collect()
 }
 
 fn row(
     text: &str,
-    language: Language,
     chunk: Chunk,
-    passage: &Passage,
+    lexemes: BTreeMap<String, u32>,
     (passage_hash, embedding): &(Uuid, HalfVector),
 ) -> NewChunk {
-    // What is embedded is also what full text finds: title and heading path count, though they are not stored.
-    let lexemes = lexemes::lexemes(&passage.text, language);
     let weights = lexemes::bm25_weights(&lexemes, lexemes::length(&lexemes));
     NewChunk {
         content: text[chunk.bytes].to_owned(),

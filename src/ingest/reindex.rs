@@ -159,7 +159,8 @@ async fn target(tools: &Tools, reindexing: &ReindexingRow) -> Result<Target, Ing
         workspace_id: reindexing.workspace_id,
         index: reindexing.index(),
         sizes: sizes(reindexing.chunk_size, reindexing.chunk_overlap, &*embedder),
-        language: Language::from_name(&base.language).unwrap_or_default(),
+        language: Language::from_name(&reindexing.language),
+        alike: (base.embedding_model == reindexing.embedding_model).then_some(base.index),
         embedder,
     })
 }
@@ -187,9 +188,10 @@ async fn reindex_document(
     let _room = room(tools, &extracted.text).await;
     let chunked = chunk(target, extracted, &document.title).await?;
     let vectors = embed::embed(&tools.store, target, document.document_id, &chunked).await?;
-    let rows = embed::rows(&chunked, vectors, target.language);
+    let language = target.language_of(chunked.text());
+    let rows = embed::rows(&chunked, vectors, &document.title, language);
     let mut workspace = tools.store.workspace(target.workspace_id).await?;
-    if !workspace.add_to_index(&document, target.index, rows).await? {
+    if !workspace.add_to_index(&document, target.index, &language.name(), rows).await? {
         // It was deleted, or has a new version, which the next round finds.
         return Ok(());
     }

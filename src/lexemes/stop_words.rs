@@ -8,6 +8,24 @@ use super::Language;
 
 type Words = LazyLock<HashSet<&'static str>>;
 
+/// The languages of Latin letters that have a list.
+pub const LATIN: [Language; 14] = [
+    Language::English,
+    Language::German,
+    Language::French,
+    Language::Spanish,
+    Language::Italian,
+    Language::Portuguese,
+    Language::Dutch,
+    Language::Danish,
+    Language::Finnish,
+    Language::Hungarian,
+    Language::Norwegian,
+    Language::Romanian,
+    Language::Swedish,
+    Language::Turkish,
+];
+
 /// The stop words of a language, in lower case.
 pub fn of(language: Language) -> &'static HashSet<&'static str> {
     match language {
@@ -18,6 +36,14 @@ pub fn of(language: Language) -> &'static HashSet<&'static str> {
         Language::Italian => &ITALIAN,
         Language::Portuguese => &PORTUGUESE,
         Language::Dutch => &DUTCH,
+        Language::Danish => &DANISH,
+        Language::Finnish => &FINNISH,
+        Language::Hungarian => &HUNGARIAN,
+        Language::Norwegian => &NORWEGIAN,
+        Language::Romanian => &ROMANIAN,
+        Language::Russian => &RUSSIAN,
+        Language::Swedish => &SWEDISH,
+        Language::Turkish => &TURKISH,
         _ => &NONE,
     }
 }
@@ -100,6 +126,87 @@ static DUTCH: Words = LazyLock::new(|| {
          geweest haar had heb hebben heeft hem het hier hij hoe hun iemand iets ik in is ja je kan kon kunnen maar me meer \
          men met mij mijn moet na naar niet niets nog nu of om omdat onder ons ook op over reeds te tegen toch toen tot u uit \
          uw van veel voor want waren was wat werd wezen wie wil worden wordt zal ze zelf zich zij zijn zo zonder zou",
+    )
+});
+
+static DANISH: Words = LazyLock::new(|| {
+    words(
+        "af alle alt anden at blev blive bliver da de dem den denne der deres det dette dig din disse dog du efter \
+         eller en end er et for fra ham han hans har havde have hende hendes her hos hun hvad hvis hvor i ikke ind \
+         jeg jer jo kan kunne man mange med meget men mig min mine mit mod ned noget nogle nu når og også om op os \
+         over på selv sig sin sine sit skal skulle som sådan thi til ud under var vi vil ville vor være været",
+    )
+});
+
+static FINNISH: Words = LazyLock::new(|| {
+    words(
+        "ei eivät emme en et ette että he heidän heitä hän hänen häntä ja joka jos jotka jotta kanssa keiden keitä \
+         ketkä koska kuin kuka kun me mehän meidän mikä mukaan mutta myös minun minä mitkä mitä ne niiden niin niitä \
+         no noin nuo nyt näiden näitä nämä oli olivat olla olen olet olemme on ovat poikki se sekä sen siitä sillä \
+         sinä sitä tai te teidän tuo tämä tämän tätä vaan vai vaikka voi ole ollut",
+    )
+});
+
+static HUNGARIAN: Words = LazyLock::new(|| {
+    words(
+        "a abban ahhoz ahogy ahol aki akik akkor alatt amely amelyek amelyet ami amit az azok azon azt azután be \
+         belül csak de e egy egyes egyik előtt el elő és ez ezek ezen ezért ezt fel felé ha hanem hogy hogyan igen \
+         illetve ill is ison itt jó kell ki le legalább lehet lenne lesz lett maga majd már más meg még mellett mert \
+         mi mind minden mint mintha mit mivel most nagyon ne nem nincs ő ők olyan ott össze pedig s saját sem semmi \
+         sok során szemben szerint számára talán tehát teljes több úgy új után utána vagy vagyok való valami van \
+         vannak vele viszont volna volt voltak által",
+    )
+});
+
+static NORWEGIAN: Words = LazyLock::new(|| {
+    words(
+        "alle at av bare begge ble blei bli blir da de deg dei dem den denne der deres det dette di din disse ditt du \
+         eg ein eit eller en enn er et etter for fordi fra før ha hadde han hans har henne hennes her hun hva hvem \
+         hver hvis hvor hvordan hvorfor i ikke ikkje inn ja jeg kan kom kun kunne man mange me med meg men mi min \
+         mine mitt mot mye ned noe noen nå når og også om opp oss over på selv seg si sia sin sine sitt skal skulle \
+         slik som så til um under upp ut uten var vart ved vi vil ville vår være vært å",
+    )
+});
+
+static ROMANIAN: Words = LazyLock::new(|| {
+    words(
+        "a acea aceasta această aceea acel acele acest acesta aceste acestea acești acestui ai aici al ale alt alte \
+         am ar are as așa asupra atunci au avea avem avut ca că care cât ce cea cei cel cele celor chiar cine cu cum \
+         când da dacă dar de deci deja din dintre doar după ea ei el ele era este eu face fără fi fie fiind foarte \
+         fost iar ii îi îl în încă înainte între la le li lor lui mai mult multe mulți ne nici nu o ori pe pentru \
+         peste poate prin s sa sale sau se si și sub sunt să te tot toate toți tu un una unde unei unele unor unui va \
+         vor",
+    )
+});
+
+static RUSSIAN: Words = LazyLock::new(|| {
+    words(
+        "а без более бы был была были было быть в вам вас весь во вот все всего всех вы где да даже для до его ее её \
+         ей ему если есть еще ещё же за здесь и из или им их к как какая какой когда кто ли либо между меня мне много \
+         может мой моя мы на над надо нас не него нее неё ней нет ни них но ну о об однако он она они оно от перед по \
+         под после потом потому почти при про с сам свою себе себя со так также такой там тем теперь то тогда того \
+         тоже той только том тот тут ты у уже хотя чего чей чем через что чтобы эта эти этого этой этом этот эту я",
+    )
+});
+
+static SWEDISH: Words = LazyLock::new(|| {
+    words(
+        "alla allt att av blev bli blir de dem den denna deras dess dessa det detta dig din dina ditt du där då efter \
+         ej eller en er era ett från för ha hade han hans har henne hennes hon honom hur här i icke ingen inom inte \
+         jag ju kan kunde man med mellan men mig min mina mitt mot mycket många ni nu när någon något några och om \
+         oss på samma sedan sig sin sina sitta själv ska skulle som så sådan till under upp ut utan vad var vara \
+         varför varit varje vars vart vem vi vid vilka vilken vilket vår våra är även åt över",
+    )
+});
+
+static TURKISH: Words = LazyLock::new(|| {
+    words(
+        "acaba ama ancak aslında az bana bazı belki ben beni benim beri bile bir biri birkaç biz bize bizi bizim bu \
+         buna bunda bundan bunlar bunları bunların bunu bunun burada çok çünkü da daha de defa değil diğer diye \
+         dolayı eden en gibi göre ha halen hâlâ hem henüz hep hepsi her hiç için ile ilgili ise işte kadar karşın \
+         kendi kez ki kim kime kimse mı mi mu mü nasıl ne neden nedenle nerede niçin niye o olan olarak oldu olduğu \
+         olduğunu ona ondan onlar onları onların onu onun oysa öyle pek rağmen sanki sen siz sizin son sonra şey şu \
+         şöyle tarafından tüm üzere var ve veya ya yani yerine yine yoksa zaten",
     )
 });
 

@@ -4,6 +4,7 @@
 //! Nothing is cut in silence: a passage longer than the window is an error of its caller. A question longer than the
 //! window is cut to it, because a question that long is still best answered by its beginning.
 
+mod background;
 mod bert;
 mod folder;
 mod kernels;
@@ -21,7 +22,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Embedder, LoadError, ModelError, Passage, Tokenizer};
 use bert::Bert;
-use workers::{BATCH_TOKENS, Line, Workers};
+use workers::{BATCH_TOKENS, Urgency, Workers};
 
 /// A model folder, loaded.
 pub struct LocalEmbedder {
@@ -33,7 +34,8 @@ pub struct LocalEmbedder {
     query: Frame,
     document: Frame,
     threads: usize,
-    workers: Workers,
+    questions: Workers,
+    documents: Workers,
 }
 
 /// What stands before and after the tokens of a text.
@@ -53,7 +55,9 @@ impl LocalEmbedder {
             return Err(LoadError::malformed(dir, format!("no text fits into {} tokens", folder.window)));
         };
         let bert = Arc::new(folder.bert);
-        let workers = Workers::start(&bert, threads).map_err(|error| LoadError::unreadable(dir, error))?;
+        let start =
+            |urgency| Workers::start(&bert, threads, urgency).map_err(|error| LoadError::unreadable(dir, error));
+        let (questions, documents) = (start(Urgency::Now)?, start(Urgency::Background)?);
         Ok(LocalEmbedder {
             name: folder.name,
             tokenizer: folder.tokenizer,
@@ -62,7 +66,8 @@ impl LocalEmbedder {
             query,
             document,
             threads,
-            workers,
+            questions,
+            documents,
         })
     }
 
@@ -120,15 +125,12 @@ impl Embedder for LocalEmbedder {
         passages.iter().try_for_each(|passage| self.check(passage))?;
         let batches = self.batches(&passages).into_iter();
         // One batch more in line than there are threads keeps them busy; the rest waits here, so that callers take turns.
-        stream::iter(batches.map(|batch| self.workers.run(Line::Documents, batch)))
-            .buffered(self.threads + 1)
-            .try_concat()
-            .await
+        stream::iter(batches.map(|batch| self.documents.run(batch))).buffered(self.threads + 1).try_concat().await
     }
 
     async fn embed_query(&self, text: &str) -> Result<Vec<f32>, ModelError> {
         let ids = self.tokenizer.encode_start(text, self.window).ids;
-        let mut vectors = self.workers.run(Line::Questions, vec![self.query.around(&ids)]).await?;
+        let mut vectors = self.questions.run(vec![self.query.around(&ids)]).await?;
         vectors.pop().ok_or_else(|| ModelError::GiveUp("the local model gave no vector".to_owned()))
     }
 }

@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use chat::OpenAiLanguageModel;
+pub use client::Client;
 pub use embeddings::OpenAiEmbedder;
 
 /// The version asked of an Azure deployment whose URL names none: the newest that is generally available.

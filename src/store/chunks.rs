@@ -47,6 +47,8 @@ pub struct IndexedVersion<'a> {
     pub title: &'a str,
     pub text: &'a str,
     pub markdown: bool,
+    /// Of its lexemes.
+    pub language: &'a str,
     /// Where pages start, as JSON: kept for whoever chunks the text again.
     pub pages: Value,
     pub page_count: Option<u32>,
@@ -117,6 +119,7 @@ impl Workspace {
         self.insert_groups(&place, groups, &mut lexemes, &mut chunks).await?;
         self.unstage_embeddings(document.id).await?;
         self.count(&lexemes, &chunks).await?;
+        self.add_language(document.knowledge_base_id, version.language).await?;
         Ok(Indexed::Done)
     }
 
@@ -126,16 +129,18 @@ impl Workspace {
         &mut self,
         document: &DocumentToReindex,
         index: SearchIndex,
+        language: &str,
         groups: impl Stream<Item = Result<Vec<NewChunk>, StoreError>> + Unpin,
     ) -> Result<bool, StoreError> {
         let marked = sqlx::query!(
             "update document_contents
-             set reindexed_into = $3
+             set reindexed_into = $3, language = $5
              where document_id = $1 and version = $2 and created_at = $4 and reindexed_into is distinct from $3",
             document.document_id,
             document.version,
             index.id,
-            document.created_at
+            document.created_at,
+            language
         )
         .execute(self.connection())
         .await?;
@@ -147,6 +152,7 @@ impl Workspace {
         self.insert_groups(&place, groups, &mut lexemes, &mut chunks).await?;
         self.unstage_embeddings(document.document_id).await?;
         self.count(&lexemes, &chunks).await?;
+        self.add_language(document.knowledge_base_id, language).await?;
         Ok(true)
     }
 
@@ -244,8 +250,8 @@ impl Workspace {
         sqlx::query!(
             "insert into document_contents
                  (document_id, workspace_id, knowledge_base_id, version, title, content_type, metadata, document_created_at,
-                  text, markdown, pages)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                  text, markdown, pages, language)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             document.id,
             workspace_id,
             document.knowledge_base_id,
@@ -257,6 +263,7 @@ impl Workspace {
             version.text,
             version.markdown,
             version.pages,
+            version.language,
         )
         .execute(self.connection())
         .await?;
@@ -386,6 +393,18 @@ impl Workspace {
              where s.index_id = gone.index_id and s.lexeme = gone.lexeme and s.chunk_count <= 0",
             &indexes,
             &lexemes
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// Questions are read in every language that a knowledge base has. Nothing is locked for one that it has already.
+    async fn add_language(&mut self, knowledge_base_id: Uuid, language: &str) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update knowledge_bases set languages = languages || $2 where id = $1 and $2 <> all (languages)",
+            knowledge_base_id,
+            language
         )
         .execute(self.connection())
         .await?;

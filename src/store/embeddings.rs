@@ -8,24 +8,24 @@ use uuid::Uuid;
 use super::{StoreError, Workspace};
 
 impl Workspace {
-    /// The vectors that index `index_id` has for these passages, and those that an earlier attempt at `document_id` has
-    /// left.
+    /// The vectors that these indexes, of one model, have for these passages, and those that an earlier attempt at
+    /// `document_id` has left.
     pub async fn known_embeddings(
         &mut self,
-        index_id: Uuid,
+        indexes: &[Uuid],
         document_id: Uuid,
         hashes: &[Uuid],
     ) -> Result<HashMap<Uuid, HalfVector>, StoreError> {
         let rows: Vec<(Uuid, HalfVector)> = sqlx::query_as(
             "select distinct on (passage_hash) passage_hash, embedding
              from chunk_search
-             where index_id = $1 and passage_hash = any ($3)
+             where index_id = any ($1) and passage_hash = any ($3)
              union all
              select passage_hash, embedding
              from staged_embeddings
-             where document_id = $2 and index_id = $1 and passage_hash = any ($3)",
+             where document_id = $2 and index_id = any ($1) and passage_hash = any ($3)",
         )
-        .bind(index_id)
+        .bind(indexes)
         .bind(document_id)
         .bind(hashes)
         .fetch_all(self.connection())

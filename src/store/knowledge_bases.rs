@@ -25,12 +25,18 @@ pub struct KnowledgeBase {
     pub chunk_overlap: i32,
     pub embedding_model: String,
     pub dimensions: i32,
+    /// "auto": found document by document.
     pub language: String,
+    /// Those that its documents have.
+    pub languages: Vec<String>,
     pub fusion_weight: f32,
+    pub collapse_duplicates: bool,
     #[schema(value_type = Object)]
     pub metadata: Value,
     pub document_counts: DocumentCounts,
     pub chunk_count: i64,
+    /// What serves vector search: `exact`, or `hnsw` once there are so many chunks that a graph is quicker.
+    pub vector_index: String,
     /// Bytes of the uploaded documents.
     pub storage_bytes: i64,
     /// The change of embedding model or chunk size that is under way; searches go on as before until it is done.
@@ -52,7 +58,7 @@ pub struct NewKnowledgeBase {
     pub name: String,
     pub description: Option<String>,
     pub index: IndexPlan,
-    pub language: String,
+    pub collapse_duplicates: bool,
     pub metadata: Value,
 }
 
@@ -62,6 +68,7 @@ pub struct KnowledgeBaseChange {
     pub name: Option<String>,
     pub description: Option<String>,
     pub fusion_weight: Option<f32>,
+    pub collapse_duplicates: Option<bool>,
     pub metadata: Option<Value>,
 }
 
@@ -73,6 +80,7 @@ impl KnowledgeBase {
             dimensions: self.dimensions,
             chunk_size: self.chunk_size,
             chunk_overlap: self.chunk_overlap,
+            language: self.language.clone(),
         }
     }
 
@@ -87,8 +95,9 @@ impl Workspace {
         let (id, workspace_id) = (Uuid::now_v7(), self.id());
         sqlx::query!(
             "insert into knowledge_bases
-                 (id, workspace_id, name, description, chunk_size, chunk_overlap, embedding_model, dimensions, language, metadata, index_id)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                 (id, workspace_id, name, description, chunk_size, chunk_overlap, embedding_model, dimensions, language,
+                  collapse_duplicates, metadata, index_id)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             id,
             workspace_id,
             new.name,
@@ -97,7 +106,8 @@ impl Workspace {
             new.index.chunk_overlap,
             new.index.embedding_model,
             new.index.dimensions,
-            new.language,
+            new.index.language,
+            new.collapse_duplicates,
             new.metadata,
             Uuid::now_v7(),
         )
@@ -154,10 +164,11 @@ impl Workspace {
     ) -> Result<Vec<KnowledgeBase>, StoreError> {
         let rows = sqlx::query!(
             r#"select k.id, k.index_id, k.number, k.name, k.description, k.chunk_size, k.chunk_overlap, k.embedding_model, k.dimensions,
-                      k.language, k.fusion_weight, k.metadata,
+                      k.language, k.languages, k.fusion_weight, k.collapse_duplicates, k.metadata,
                       case when $4 then d.chunks else k.chunk_count end as "chunk_count!", k.created_at, k.updated_at,
                       d.uploaded as "uploaded!", d.processing as "processing!", d.indexed as "indexed!",
-                      d.failed as "failed!", d.bytes as "bytes!"
+                      d.failed as "failed!", d.bytes as "bytes!",
+                      case when $4 and has_hnsw(k.number) then 'hnsw' else 'exact' end as "vector_index!"
                from knowledge_bases k
                cross join lateral (
                    select count(*) filter (where status = 'uploaded') as uploaded,
@@ -192,7 +203,9 @@ impl Workspace {
                 embedding_model: row.embedding_model,
                 dimensions: row.dimensions,
                 language: row.language,
+                languages: row.languages,
                 fusion_weight: row.fusion_weight,
+                collapse_duplicates: row.collapse_duplicates,
                 metadata: row.metadata,
                 document_counts: DocumentCounts {
                     uploaded: row.uploaded,
@@ -201,6 +214,7 @@ impl Workspace {
                     failed: row.failed,
                 },
                 chunk_count: row.chunk_count,
+                vector_index: row.vector_index,
                 storage_bytes: row.bytes,
                 reindexing: None,
                 created_at: row.created_at,
@@ -219,7 +233,8 @@ impl Workspace {
              set name = coalesce($2, name),
                  description = coalesce($3, description),
                  fusion_weight = coalesce($4, fusion_weight),
-                 metadata = coalesce($5, metadata)
+                 metadata = coalesce($5, metadata),
+                 collapse_duplicates = coalesce($6, collapse_duplicates)
              where id = $1
              returning id",
             id,
@@ -227,6 +242,7 @@ impl Workspace {
             change.description,
             change.fusion_weight,
             change.metadata,
+            change.collapse_duplicates,
         )
         .fetch_one(self.connection())
         .await?;

@@ -32,6 +32,7 @@ pub struct IndexPlan {
     pub dimensions: i32,
     pub chunk_size: i32,
     pub chunk_overlap: i32,
+    pub language: String,
 }
 
 /// A row of `reindexings` that a worker has claimed.
@@ -45,6 +46,7 @@ pub struct ReindexingRow {
     pub embedding_model: String,
     pub chunk_size: i32,
     pub chunk_overlap: i32,
+    pub language: String,
     pub status: String,
     pub attempts: i32,
     pub discarded_index_id: Option<Uuid>,
@@ -107,8 +109,9 @@ impl Workspace {
         let workspace_id = self.id();
         sqlx::query!(
             "insert into reindexings
-                 (id, workspace_id, knowledge_base_id, index_id, embedding_model, dimensions, chunk_size, chunk_overlap)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+                 (id, workspace_id, knowledge_base_id, index_id, embedding_model, dimensions, chunk_size, chunk_overlap,
+                  language)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             Uuid::now_v7(),
             workspace_id,
             knowledge_base_id,
@@ -116,7 +119,8 @@ impl Workspace {
             plan.embedding_model,
             plan.dimensions,
             plan.chunk_size,
-            plan.chunk_overlap
+            plan.chunk_overlap,
+            plan.language
         )
         .execute(self.connection())
         .await?;
@@ -140,8 +144,8 @@ impl Workspace {
     /// What each of these knowledge bases is on its way to.
     pub async fn reindexings(&mut self, knowledge_bases: &[Uuid]) -> Result<Vec<(Uuid, Reindexing)>, StoreError> {
         let rows = sqlx::query!(
-            r#"select r.knowledge_base_id, r.embedding_model, r.dimensions, r.chunk_size, r.chunk_overlap, r.status, r.error_detail,
-                      r.created_at, c.done as "done!", c.total as "total!"
+            r#"select r.knowledge_base_id, r.embedding_model, r.dimensions, r.chunk_size, r.chunk_overlap, r.language, r.status,
+                      r.error_detail, r.created_at, c.done as "done!", c.total as "total!"
                from reindexings r
                cross join lateral (
                    select count(*) filter (where reindexed_into = r.index_id) as done, count(*) as total
@@ -160,6 +164,7 @@ impl Workspace {
                     dimensions: row.dimensions,
                     chunk_size: row.chunk_size,
                     chunk_overlap: row.chunk_overlap,
+                    language: row.language,
                 },
                 status: row.status,
                 documents_done: row.done,
@@ -270,7 +275,8 @@ impl Workspace {
         sqlx::query!(
             "update knowledge_bases k
              set index_id = r.index_id, number = r.number, embedding_model = r.embedding_model, dimensions = r.dimensions,
-                 chunk_size = r.chunk_size, chunk_overlap = r.chunk_overlap, chunk_count = r.chunk_count
+                 chunk_size = r.chunk_size, chunk_overlap = r.chunk_overlap, chunk_count = r.chunk_count, language = r.language,
+                 languages = case r.language when 'auto' then k.languages else array[r.language] end
              from reindexings r
              where r.id = $1 and k.id = r.knowledge_base_id",
             reindexing.id

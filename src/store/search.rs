@@ -1,39 +1,62 @@
 //! What search asks the store: which documents pass a filter, how chunks rank, what the found ones say.
 
-use std::collections::HashMap;
-
 use pgvector::{HalfVector, SparseVector};
-use serde_json::Value;
-use sqlx::FromRow;
+use sqlx::{Arguments, FromRow, Postgres, QueryBuilder, postgres::PgArguments};
 use uuid::Uuid;
 
 use super::{StoreError, Workspace, chunks::SearchIndex};
 
 mod filter;
+mod found;
 pub use filter::{Filter, FilterError};
+pub use found::{FoundChunk, Neighbour};
 
 /// What to rank chunks by; a leg that is `None` is not searched.
-#[derive(Debug, Clone, Default)]
-pub struct Ranking {
-    pub question: Option<HalfVector>,
-    pub text: Option<TextRanking>,
+#[derive(Debug, Clone)]
+pub struct Ranking<'a> {
+    pub indexes: &'a [SearchIndex],
+    pub narrowing: &'a Narrowing<'a>,
+    pub question: Option<&'a HalfVector>,
+    pub text: Option<&'a TextRanking>,
     /// How many chunks each leg brings.
     pub per_leg: i32,
+}
+
+/// What may be found at all.
+#[derive(Debug, Clone, Default)]
+pub struct Narrowing<'a> {
+    /// The filter, with the knowledge bases whose documents it is about.
+    pub filter: Option<(&'a Filter, &'a [Uuid])>,
+    /// `None`: any chunk.
+    pub chunks: Option<Vec<Uuid>>,
+    pub excluded_chunks: Vec<Uuid>,
+    /// Lexemes, without prefixes.
+    pub excluded_terms: Vec<String>,
 }
 
 /// The full-text leg of a [`Ranking`].
 #[derive(Debug, Clone)]
 pub struct TextRanking {
-    /// Lexemes that gather candidates, without prefixes: any of them is enough.
-    pub terms: Vec<String>,
+    /// Lexemes that gather candidates, without prefixes, rarest first, each with the number of chunks it occurs in.
+    pub terms: Vec<(String, i64)>,
     /// Inverse document frequency × count in the question, for every lexeme.
     pub weights: SparseVector,
+}
+
+/// A phrase as the store looks for it.
+#[derive(Debug, Clone)]
+pub struct Phrase {
+    /// Its lexemes in each language: a chunk has all of one language's.
+    pub lexemes: Vec<Vec<String>>,
+    /// A regular expression (PostgreSQL's, case-insensitive) for its words in their order.
+    pub pattern: String,
 }
 
 /// A chunk that at least one leg found, with the exact scores of both.
 #[derive(Debug, Clone, PartialEq, FromRow)]
 pub struct RankedChunk {
     pub chunk_id: Uuid,
+    pub index_id: Uuid,
     /// Cosine similarity, -1 to 1.
     pub vector_score: f64,
     /// BM25.
@@ -41,100 +64,109 @@ pub struct RankedChunk {
     /// From 1; `None` when the leg did not bring it.
     pub vector_rank: Option<i32>,
     pub text_rank: Option<i32>,
-}
-
-/// A found chunk with what its document shows.
-#[derive(Debug, Clone, FromRow)]
-pub struct FoundChunk {
-    pub chunk_id: Uuid,
-    pub document_id: Uuid,
-    pub knowledge_base_id: Uuid,
-    pub title: String,
-    pub content: String,
-    pub page: Option<i32>,
-    pub heading_path: Vec<String>,
-    pub start: i32,
-    pub end: i32,
-    pub metadata: Value,
+    /// What served the vector leg of this ranking: `exact`, `hnsw` or both; and how long each leg took.
+    pub vector_index: Option<String>,
+    pub vector_ms: Option<f64>,
+    pub text_ms: Option<f64>,
 }
 
 impl Workspace {
-    /// The visible documents that pass `filter`.
-    pub async fn filter_documents(
-        &mut self,
-        knowledge_bases: &[Uuid],
-        filter: &Filter,
-    ) -> Result<Vec<Uuid>, StoreError> {
-        let mut query = sqlx::QueryBuilder::new(
-            "select document_id from document_contents where not hidden and knowledge_base_id = any (",
-        );
-        query.push_bind(knowledge_bases).push(") and ");
-        filter.push_sql(&mut query);
-        Ok(query.build_query_scalar().fetch_all(self.connection()).await?)
-    }
-
-    /// In how many chunks of these indexes each lexeme occurs; absent means none.
+    /// In how many chunks of each of these indexes each lexeme occurs; absent means none.
     pub async fn lexeme_counts(
         &mut self,
         indexes: &[Uuid],
         lexemes: &[String],
-    ) -> Result<HashMap<String, i64>, StoreError> {
+    ) -> Result<Vec<(Uuid, String, i64)>, StoreError> {
         let rows = sqlx::query!(
-            r#"select lexeme, sum(chunk_count)::bigint as "count!"
-               from lexeme_stats
-               where index_id = any ($1) and lexeme = any ($2) and chunk_count > 0
-               group by lexeme"#,
+            "select index_id, lexeme, chunk_count
+             from lexeme_stats
+             where index_id = any ($1) and lexeme = any ($2) and chunk_count > 0",
             indexes,
             lexemes
         )
         .fetch_all(self.connection())
         .await?;
-        Ok(rows.into_iter().map(|row| (row.lexeme, row.count)).collect())
+        Ok(rows.into_iter().map(|row| (row.index_id, row.lexeme, row.chunk_count)).collect())
     }
 
-    /// The union of what both legs find; `documents` of `None` are all.
-    pub async fn rank_chunks(
+    /// The union of what both legs find.
+    pub async fn rank_chunks(&mut self, ranking: &Ranking<'_>) -> Result<Vec<RankedChunk>, StoreError> {
+        let Ranking { indexes, narrowing, text, .. } = ranking;
+        let any_of = |terms: &[String]| any_index(indexes, |number| any_term(number, terms));
+        let excluded = Some(&narrowing.excluded_terms).filter(|terms| !terms.is_empty());
+        let excluded_chunks = Some(&narrowing.excluded_chunks).filter(|chunks| !chunks.is_empty());
+        let terms = text.map(|text| text.terms.iter().map(|(term, _)| any_of(std::slice::from_ref(term))));
+        let postings = text.map(|text| text.terms.iter().map(|(_, count)| *count).collect::<Vec<_>>());
+        let mut sql = filtered("select * from rank_chunks(", narrowing.filter);
+        sql.push(", indexes => ").push_bind(ids(indexes));
+        sql.push(", chunks => ").push_bind(narrowing.chunks.as_deref());
+        sql.push(", excluded_chunks => ").push_bind(excluded_chunks);
+        sql.push(", excluded => ").push_bind(excluded.map(|terms| any_of(terms))).push("::tsquery");
+        sql.push(", question => ").push_bind(ranking.question);
+        sql.push(", terms => ").push_bind(terms.map(Iterator::collect::<Vec<_>>)).push("::tsquery[]");
+        sql.push(", postings => ").push_bind(postings);
+        sql.push(", weights => ").push_bind(text.map(|text| &text.weights));
+        sql.push(", per_leg => ").push_bind(ranking.per_leg).push(")");
+        Ok(sql.build_query_as().fetch_all(self.connection()).await?)
+    }
+
+    /// Chunks that hold a phrase in their text, headings or title, at most `most`.
+    pub async fn phrase_chunks(
         &mut self,
         indexes: &[SearchIndex],
-        documents: Option<&[Uuid]>,
-        ranking: &Ranking,
-    ) -> Result<Vec<RankedChunk>, StoreError> {
-        let ids: Vec<Uuid> = indexes.iter().map(|index| index.id).collect();
-        let terms = ranking.text.as_ref().map(|text| tsquery(indexes, &text.terms));
-        let rows = sqlx::query_as("select * from rank_chunks($1, $2, $3, $4::tsquery, $5, $6)")
-            .bind(ids)
-            .bind(documents)
-            .bind(&ranking.question)
-            .bind(terms)
-            .bind(ranking.text.as_ref().map(|text| &text.weights))
-            .bind(ranking.per_leg)
-            .fetch_all(self.connection())
-            .await?;
-        Ok(rows)
-    }
-
-    /// The chunks with these ids, in no order; chunks that are gone meanwhile are left out.
-    pub async fn found_chunks(&mut self, ids: &[Uuid]) -> Result<Vec<FoundChunk>, StoreError> {
-        let rows = sqlx::query_as(
-            r#"select k.id as chunk_id, k.document_id, k.knowledge_base_id, c.title, k.content, k.page, k.heading_path,
-                      k.start_offset as start, k.end_offset as "end", c.metadata
-               from document_chunks k
-               join document_contents c on c.document_id = k.document_id
-               where k.id = any ($1) and not c.hidden"#,
-        )
-        .bind(ids)
-        .fetch_all(self.connection())
-        .await?;
-        Ok(rows)
+        filter: Option<(&Filter, &[Uuid])>,
+        phrase: &Phrase,
+        most: i32,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let all_terms = |number: i32, terms: &Vec<String>| {
+            let terms: Vec<String> = terms.iter().map(|term| quoted(number, term)).collect();
+            format!("({})", terms.join(" & "))
+        };
+        let in_any_language = |number: i32| {
+            let languages: Vec<String> = phrase.lexemes.iter().map(|terms| all_terms(number, terms)).collect();
+            languages.join(" | ")
+        };
+        let mut sql = filtered("select * from phrase_chunks(", filter);
+        sql.push(", indexes => ").push_bind(ids(indexes));
+        sql.push(", lexemes => ").push_bind(any_index(indexes, in_any_language)).push("::tsquery");
+        sql.push(", pattern => ").push_bind(&phrase.pattern);
+        sql.push(", most => ").push_bind(most).push(")");
+        Ok(sql.build_query_scalar().fetch_all(self.connection()).await?)
     }
 }
 
-/// `'7:tensor' | '7:field' | …`: any term, in any of the indexes.
-fn tsquery(indexes: &[SearchIndex], terms: &[String]) -> String {
-    let quoted = |number: i32, term: &String| format!("'{number}:{}'", term.replace('\\', "\\\\").replace('\'', "''"));
-    indexes
-        .iter()
-        .flat_map(|index| terms.iter().map(move |term| quoted(index.number, term)))
-        .collect::<Vec<_>>()
-        .join(" | ")
+/// `begin` and its argument `documents`: those that pass the filter, found by the same statement.
+fn filtered(begin: &str, filter: Option<(&Filter, &[Uuid])>) -> QueryBuilder<Postgres> {
+    let Some((filter, knowledge_bases)) = filter else {
+        return QueryBuilder::new(format!("{begin}documents => null"));
+    };
+    let first = format!("{begin}documents => array(select distinct document_id from (");
+    let mut sql = QueryBuilder::with_arguments(first, with_first(knowledge_bases));
+    filter.push_sql(&mut sql);
+    sql.push(") passed)");
+    sql
+}
+
+/// `$1`, to which filters refer.
+fn with_first(knowledge_bases: &[Uuid]) -> PgArguments {
+    let mut arguments = PgArguments::default();
+    arguments.add(knowledge_bases).expect("ids are always encoded");
+    arguments
+}
+
+fn ids(indexes: &[SearchIndex]) -> Vec<Uuid> {
+    indexes.iter().map(|index| index.id).collect()
+}
+
+/// `'7:tensor' | '9:tensor'`: what `of` says of each index, as a tsquery.
+fn any_index(indexes: &[SearchIndex], of: impl Fn(i32) -> String) -> String {
+    indexes.iter().map(|index| of(index.number)).collect::<Vec<_>>().join(" | ")
+}
+
+fn any_term(number: i32, terms: &[String]) -> String {
+    terms.iter().map(|term| quoted(number, term)).collect::<Vec<_>>().join(" | ")
+}
+
+fn quoted(number: i32, term: &str) -> String {
+    format!("'{number}:{}'", term.replace('\\', "\\\\").replace('\'', "''"))
 }

@@ -85,6 +85,15 @@ async fn bad_searches_are_refused_with_the_field_that_is_wrong() {
         (json!({"query": "x", "colour": 1}), 422, "/colour"),
         (json!({"query": "x", "filter": {"type": "like", "key": "a", "value": "b"}}), 422, "/filter"),
         (json!({"query": "x", "filter": {"type": "gt", "key": "created_at", "value": "soon"}}), 422, "/filter/value"),
+        (json!({"query": "x", "expand": 6}), 422, "/expand"),
+        (json!({"query": "x", "fusion_weight": 1.5}), 422, "/fusion_weight"),
+        (json!({"query": "-only -exclusions"}), 422, "/query"),
+        (
+            json!({"query": "x", "filter": {"type": "and", "filters": vec![json!({"type": "eq", "key": "a", "value": 1}); 10_000]}}),
+            422,
+            "/filter",
+        ),
+        (json!({"query": "x", "filter": {"type": "in", "key": "a", "value": vec![1; 10_000]}}), 422, "/filter/value"),
         (json!({}), 422, "query"),
     ];
     for (body, status, pointer) in cases {

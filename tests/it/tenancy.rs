@@ -105,14 +105,29 @@ async fn the_servers_role_sees_no_row_without_a_workspace_and_cannot_leave_its_o
         assert_eq!(seen, 0, "{name} shows rows without a workspace");
     }
     let enter = |id: &str| sqlx::AssertSqlSafe(format!("select set_config('app.workspace_id', '{id}', false)"));
-    let rank = format!(
-        "select count(*) from rank_chunks(array['{index}']::uuid[], null, null, '''1:row'''::tsquery, '{{1:1}}/1000000000', 100)"
+    let by_words = format!(
+        "select count(*) from rank_chunks(array['{index}']::uuid[], null, null, null, null, null,
+                                          array['''1:row''']::tsquery[], array[1]::bigint[], '{{1:1}}/1000000000', 100)"
     );
+    let by_document = by_words.replacen("null, null", "array(select id from documents), null", 1);
+    let by_phrase =
+        format!("select count(*) from phrase_chunks(array['{index}']::uuid[], null, '''1:row'''::tsquery, 'row', 10)");
     for (workspace, visible) in [(FIRST_WORKSPACE, 1), ("01900000-0000-7000-8000-00000000dead", 0)] {
         connection.execute(enter(workspace)).await.unwrap();
-        let ranked: i64 =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(rank.clone())).fetch_one(&mut connection).await.unwrap();
-        assert_eq!(ranked, visible, "what workspace {workspace} ranks");
+        for statement in [&by_words, &by_document, &by_phrase] {
+            let found: i64 =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(statement.clone())).fetch_one(&mut connection).await.unwrap();
+            assert_eq!(found, visible, "what workspace {workspace} sees by {statement}");
+        }
+    }
+    for step in [
+        "own_indexes(null)",
+        "hidden_documents(null)",
+        "nearest_exactly(null, null, null, 1)",
+        "few_chunks(null, null, 1)",
+    ] {
+        let called = connection.execute(sqlx::AssertSqlSafe(format!("select {step}"))).await;
+        assert!(called.unwrap_err().to_string().contains("permission denied"), "{step} is the owner's");
     }
     let insert = format!(
         "insert into batches (id, workspace_id, knowledge_base_id) select gen_random_uuid(), '{FIRST_WORKSPACE}', '{knowledge_base}'"

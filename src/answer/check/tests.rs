@@ -27,7 +27,7 @@ fn embedder() -> LocalEmbedder {
 
 async fn checked(answer: &str, passages: &[&str]) -> Verdict {
     let results: Vec<_> = (1..).zip(passages).map(|(number, text)| chunk(number, 0, text)).collect();
-    check(answer, &merge(whole(&results)), Language::English, &embedder(), &mut Vec::new()).await
+    check(answer, &merge(whole(&results)), &embedder(), &mut Vec::new()).await
 }
 
 fn reasons(verdict: &Verdict) -> Vec<(&str, Reason)> {
@@ -65,7 +65,7 @@ async fn measured(part: &str, meaning: &dyn Embedder) -> Score {
         for (said, borne) in borne.chain(pairs.not_borne.iter().map(|said| (said, false))) {
             let results = [chunk(1, 0, &pairs.passage)];
             let passages = merge(whole(&results));
-            let verdict = check(&format!("{said} [1]"), &passages, Language::English, meaning, &mut Vec::new()).await;
+            let verdict = check(&format!("{said} [1]"), &passages, meaning, &mut Vec::new()).await;
             match (verdict.unsupported.is_empty(), borne) {
                 (false, false) => score.right += 1,
                 (false, true) => score.wrong += 1,

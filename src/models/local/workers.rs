@@ -1,7 +1,8 @@
-//! The threads that run the model, and their queue.
+//! The threads that run the model, and their queue. What waits is run together up to a bound. A caller that went away costs
+//! nothing: its work is skipped.
 //!
-//! Questions go before documents, and a batch is small, so a question waits for at most one small batch. What waits in
-//! the same line is run together up to the same bound. A caller that went away costs nothing: its work is skipped.
+//! Questions and documents have threads of their own, and the kernel gives way to those of questions: a document's batch
+//! may be running on every core, and a question is not held up by it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,18 +12,21 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
+use super::background;
 use super::bert::{Bert, Scratch};
 use crate::models::ModelError;
 
-/// The tokens of one batch, special tokens counted: an eighth of a second on one core, which is as long as a question
-/// may wait. Twice as many are no faster, half as many cost 2 to 7 % (`benches/embedder.rs`).
+/// The tokens of one batch, special tokens counted: an eighth of a second on one core, which is as long as an ingestion
+/// that is given up may go on. Twice as many are no faster, half as many cost 2 to 7 % (`benches/embedder.rs`).
 pub const BATCH_TOKENS: usize = 512;
 
-/// Which line to stand in.
+/// Whether somebody waits for what these threads compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line {
-    Questions,
-    Documents,
+pub enum Urgency {
+    /// As important as anything.
+    Now,
+    /// With whatever the rest of the machine leaves.
+    Background,
 }
 
 /// Threads that end when this is dropped.
@@ -37,8 +41,7 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    questions: VecDeque<Job>,
-    documents: VecDeque<Job>,
+    jobs: VecDeque<Job>,
     closed: bool,
 }
 
@@ -49,20 +52,29 @@ struct Job {
 
 impl Workers {
     /// Starts `threads` threads, at least one.
-    pub fn start(bert: &Arc<Bert>, threads: usize) -> io::Result<Workers> {
+    pub fn start(bert: &Arc<Bert>, threads: usize, urgency: Urgency) -> io::Result<Workers> {
         let queue = Arc::new(Queue { waiting: Mutex::default(), changed: Condvar::new() });
         let workers = Workers { queue };
         for index in 0..threads.max(1) {
             let (bert, queue) = (Arc::clone(bert), Arc::clone(&workers.queue));
-            thread::Builder::new().name(format!("embedder-{index}")).spawn(move || work(&bert, &queue))?;
+            let name = match urgency {
+                Urgency::Now => format!("questions-{index}"),
+                Urgency::Background => format!("embedder-{index}"),
+            };
+            thread::Builder::new().name(name).spawn(move || {
+                if urgency == Urgency::Background {
+                    background::give_way();
+                }
+                work(&bert, &queue);
+            })?;
         }
         Ok(workers)
     }
 
     /// The vectors of `sequences`, in order.
-    pub async fn run(&self, line: Line, sequences: Vec<Vec<u32>>) -> Result<Vec<Vec<f32>>, ModelError> {
+    pub async fn run(&self, sequences: Vec<Vec<u32>>) -> Result<Vec<Vec<f32>>, ModelError> {
         let (answer, vectors) = oneshot::channel();
-        self.queue.put(line, Job { sequences, answer });
+        self.queue.put(Job { sequences, answer });
         vectors.await.map_err(|_| ModelError::GiveUp("the local model failed on this text".to_owned()))
     }
 }
@@ -92,11 +104,8 @@ fn work(bert: &Bert, queue: &Queue) {
 }
 
 impl Queue {
-    fn put(&self, line: Line, job: Job) {
-        match line {
-            Line::Questions => self.lock().questions.push_back(job),
-            Line::Documents => self.lock().documents.push_back(job),
-        }
+    fn put(&self, job: Job) {
+        self.lock().jobs.push_back(job);
         self.changed.notify_one();
     }
 
@@ -122,17 +131,16 @@ impl Queue {
 }
 
 impl Waiting {
-    /// The first job of the more urgent line, and those behind it that fit into the same batch.
+    /// The first job, and those behind it that fit into the same batch.
     fn next_batch(&mut self) -> Vec<Job> {
-        let line = if self.questions.is_empty() { &mut self.documents } else { &mut self.questions };
         let mut jobs = Vec::new();
         let mut tokens = 0;
-        while let Some(job) = line.front() {
+        while let Some(job) = self.jobs.front() {
             tokens += job.tokens();
             if tokens > BATCH_TOKENS && !jobs.is_empty() {
                 break;
             }
-            jobs.extend(line.pop_front());
+            jobs.extend(self.jobs.pop_front());
         }
         jobs
     }
@@ -157,21 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn questions_go_before_documents_that_came_earlier() {
-        let mut waiting = Waiting { documents: [job(10), job(20)].into(), ..Waiting::default() };
-        waiting.questions.push_back(job(7));
-        assert_eq!(batch(&mut waiting), [7]);
-        assert_eq!(batch(&mut waiting), [10, 20]);
-        assert!(batch(&mut waiting).is_empty());
-    }
-
-    #[test]
     fn a_batch_stays_under_the_token_budget_in_the_order_of_arrival() {
         let mut waiting = Waiting::default();
-        waiting.documents.extend([BATCH_TOKENS - 1, 1, 1, BATCH_TOKENS + 5, 3].map(job));
+        waiting.jobs.extend([BATCH_TOKENS - 1, 1, 1, BATCH_TOKENS + 5, 3].map(job));
         assert_eq!(batch(&mut waiting), [BATCH_TOKENS - 1, 1]);
         assert_eq!(batch(&mut waiting), [1]);
         assert_eq!(batch(&mut waiting), [BATCH_TOKENS + 5]);
         assert_eq!(batch(&mut waiting), [3]);
+        assert!(batch(&mut waiting).is_empty());
     }
 }

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Number, Value};
 use sqlx::{Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -62,19 +62,29 @@ impl Filter {
         if checker.errors.is_empty() { Ok(()) } else { Err(checker.errors) }
     }
 
-    /// Appends a condition over `document_contents`; call [`Filter::check`] before.
+    /// Appends a statement that gives the ids of the documents of the knowledge bases in `$1` that pass, perhaps some of
+    /// them twice; call [`Filter::check`] before.
     pub(super) fn push_sql(&self, sql: &mut Sql) {
         match self {
             Filter::Eq { key, value } => push_comparison(sql, key, Comparison::Equal, value),
-            Filter::Ne { key, value } => negated(sql, |sql| push_comparison(sql, key, Comparison::Equal, value)),
+            Filter::Ne { key, value } => push_others(sql, |sql| push_comparison(sql, key, Comparison::Equal, value)),
             Filter::Gt { key, value } => push_comparison(sql, key, Comparison::Greater, value),
             Filter::Gte { key, value } => push_comparison(sql, key, Comparison::GreaterOrEqual, value),
             Filter::Lt { key, value } => push_comparison(sql, key, Comparison::Less, value),
             Filter::Lte { key, value } => push_comparison(sql, key, Comparison::LessOrEqual, value),
             Filter::In { key, value } => push_any(sql, key, value),
-            Filter::Nin { key, value } => negated(sql, |sql| push_any(sql, key, value)),
-            Filter::And { filters } => push_joined(sql, filters, " and ", "true"),
-            Filter::Or { filters } => push_joined(sql, filters, " or ", "false"),
+            Filter::Nin { key, value } => push_others(sql, |sql| push_any(sql, key, value)),
+            Filter::And { filters } => push_all_of(sql, filters),
+            Filter::Or { filters } => push_any_of(sql, filters),
+        }
+    }
+
+    /// What a document must not be; its documents are found by what they are not.
+    fn negated(&self) -> Option<Filter> {
+        match self.clone() {
+            Filter::Ne { key, value } => Some(Filter::Eq { key, value }),
+            Filter::Nin { key, value } => Some(Filter::In { key, value }),
+            _ => None,
         }
     }
 }
@@ -168,35 +178,61 @@ impl Checker {
     }
 }
 
-/// A missing key makes a condition null; its negation is true of such a document.
-fn negated(sql: &mut Sql, condition: impl FnOnce(&mut Sql)) {
-    sql.push("not coalesce(");
-    condition(sql);
-    sql.push(", false)");
+const ALL: &str = "select document_id from document_contents where knowledge_base_id = any ($1)";
+const METADATA: &str =
+    "select document_id from document_metadata where knowledge_base_id = any ($1) and key = metadata_text(";
+
+fn push_others(sql: &mut Sql, excluded: impl FnOnce(&mut Sql)) {
+    sql.push(ALL).push(" and document_id not in (");
+    excluded(sql);
+    sql.push(")");
 }
 
-fn push_joined(sql: &mut Sql, filters: &[Filter], word: &str, when_empty: &str) {
-    sql.push("(");
-    for (index, filter) in filters.iter().enumerate() {
-        if index > 0 {
-            sql.push(word);
-        }
-        filter.push_sql(sql);
+/// Begins with a condition that an index finds, where there is one.
+fn push_all_of(sql: &mut Sql, filters: &[Filter]) {
+    let (negative, positive): (Vec<&Filter>, Vec<&Filter>) =
+        filters.iter().partition(|filter| filter.negated().is_some());
+    let mut positive = positive.into_iter();
+    sql.push("select document_id from (");
+    match positive.next() {
+        Some(first) => first.push_sql(sql),
+        None => _ = sql.push(ALL),
     }
-    sql.push(if filters.is_empty() { when_empty } else { "" }).push(")");
+    sql.push(") first where true");
+    for filter in positive {
+        sql.push(" and document_id in (");
+        filter.push_sql(sql);
+        sql.push(")");
+    }
+    for excluded in negative.into_iter().filter_map(Filter::negated) {
+        sql.push(" and document_id not in (");
+        excluded.push_sql(sql);
+        sql.push(")");
+    }
+}
+
+fn push_any_of(sql: &mut Sql, filters: &[Filter]) {
+    sql.push("select document_id from (").push(ALL).push(" and false");
+    for filter in filters {
+        sql.push(" union all (");
+        filter.push_sql(sql);
+        sql.push(")");
+    }
+    sql.push(") any_of");
 }
 
 fn push_comparison(sql: &mut Sql, key: &str, comparison: Comparison, value: &Value) {
     let operator = comparison.operator();
     match Key::of(key) {
         Key::DocumentId => {
-            sql.push(format_args!("document_id {operator} ")).push_bind(uuid(value));
+            sql.push(ALL).push(format_args!(" and document_id {operator} ")).push_bind(uuid(value));
         }
         Key::CreatedAt => {
-            sql.push(format_args!("document_created_at {operator} ")).push_bind(time(value));
+            sql.push(ALL).push(format_args!(" and document_created_at {operator} ")).push_bind(time(value));
         }
         Key::Text(column) => {
-            sql.push(format_args!("{column} collate \"C\" {operator} ")).push_bind(value.as_str().map(str::to_owned));
+            sql.push(ALL).push(format_args!(" and {column} collate \"C\" {operator} "));
+            sql.push_bind(value.as_str().map(str::to_owned));
         }
         Key::Metadata(key) => push_metadata(sql, key, comparison, value),
     }
@@ -205,42 +241,94 @@ fn push_comparison(sql: &mut Sql, key: &str, comparison: Comparison, value: &Val
 fn push_metadata(sql: &mut Sql, key: &str, comparison: Comparison, value: &Value) {
     let operator = comparison.operator();
     match value {
-        Value::Null => {
-            sql.push("coalesce(metadata -> ").push_bind(key.to_owned()).push(", 'null') = 'null'");
-        }
-        // Containment is what the GIN index on metadata serves.
-        _ if comparison == Comparison::Equal => {
-            sql.push("metadata @> ").push_bind(serde_json::json!({ key: value }));
-        }
-        Value::Number(_) => {
-            sql.push("case jsonb_typeof(metadata -> ").push_bind(key.to_owned());
-            sql.push(") when 'number' then metadata -> ").push_bind(key.to_owned());
-            sql.push(format_args!(" {operator} ")).push_bind(value.clone()).push(" end");
+        // A document that has no such key equals null as one whose value is null, or an empty list.
+        Value::Null => push_others(sql, |sql| {
+            sql.push(METADATA).push_bind(key.to_owned()).push(")");
+        }),
+        Value::Number(number) => {
+            sql.push(METADATA).push_bind(key.to_owned()).push(")");
+            push_number(sql, operator, number);
         }
         _ => {
-            sql.push("case jsonb_typeof(metadata -> ").push_bind(key.to_owned());
-            sql.push(") when 'string' then (metadata ->> ").push_bind(key.to_owned());
-            sql.push(format_args!(") collate \"C\" {operator} ")).push_bind(value.as_str().map(str::to_owned));
-            sql.push(" end");
+            sql.push(METADATA).push_bind(key.to_owned());
+            sql.push(format_args!(") and text {operator} metadata_text(")).push_bind(text(value));
+            sql.push(") and kind = ").push_bind(kind(value));
         }
     }
 }
 
+/// The index keeps numbers as double precision, whose order is that of the numbers; then the numbers decide.
+fn push_number(sql: &mut Sql, operator: &str, number: &Number) {
+    let loose = match operator {
+        ">" => ">=",
+        "<" => "<=",
+        same => same,
+    };
+    sql.push(format_args!(" and approximate {loose} ("))
+        .push_bind(number.to_string())
+        .push("::numeric)::double precision");
+    sql.push(format_args!(" and number {operator} ")).push_bind(number.to_string()).push("::numeric");
+}
+
 fn push_any(sql: &mut Sql, key: &str, values: &[Value]) {
-    let strings = || values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect::<Vec<_>>();
     match Key::of(key) {
         Key::DocumentId => {
-            sql.push("document_id = any (").push_bind(values.iter().filter_map(uuid).collect::<Vec<_>>())
+            sql.push(ALL).push(" and document_id = any (").push_bind(values.iter().filter_map(uuid).collect::<Vec<_>>())
         }
         Key::CreatedAt => {
-            sql.push("document_created_at = any (").push_bind(values.iter().filter_map(time).collect::<Vec<_>>())
+            let times = values.iter().filter_map(time).collect::<Vec<_>>();
+            sql.push(ALL).push(" and document_created_at = any (").push_bind(times)
         }
-        Key::Text(column) => sql.push(format_args!("{column} = any (")).push_bind(strings()),
-        Key::Metadata(key) => {
-            sql.push("metadata -> ").push_bind(key.to_owned()).push(" = any (").push_bind(values.to_vec())
+        Key::Text(column) => {
+            let texts = values.iter().map(text).collect::<Vec<_>>();
+            sql.push(ALL).push(format_args!(" and {column} collate \"C\" = any (")).push_bind(texts)
         }
+        Key::Metadata(key) => return push_any_metadata(sql, key, values),
     };
     sql.push(")");
+}
+
+/// One search of the index for the values of each kind.
+fn push_any_metadata(sql: &mut Sql, key: &str, values: &[Value]) {
+    sql.push("select document_id from (").push(ALL).push(" and false");
+    for kind in [KIND_STRING, KIND_BOOLEAN] {
+        let texts: Vec<String> = values.iter().filter(|value| self::kind(value) == kind).map(text).collect();
+        if !texts.is_empty() {
+            sql.push(" union all (").push(METADATA).push_bind(key.to_owned());
+            sql.push(") and text = any (array(select metadata_text(t) from unnest(").push_bind(texts);
+            sql.push("::text[]) t)) and kind = ").push_bind(kind).push(")");
+        }
+    }
+    let numbers: Vec<String> = values.iter().filter(|value| value.is_number()).map(Value::to_string).collect();
+    if !numbers.is_empty() {
+        sql.push(" union all (").push(METADATA).push_bind(key.to_owned());
+        sql.push(") and approximate = any (")
+            .push_bind(numbers.clone())
+            .push("::numeric[]::double precision[]) and number = any (");
+        sql.push_bind(numbers).push("::numeric[]))");
+    }
+    if values.iter().any(Value::is_null) {
+        sql.push(" union all (");
+        push_metadata(sql, key, Comparison::Equal, &Value::Null);
+        sql.push(")");
+    }
+    sql.push(") any_of");
+}
+
+const KIND_STRING: &str = "string";
+const KIND_BOOLEAN: &str = "boolean";
+
+/// As `document_metadata` names it, of the values that it keeps as text.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => KIND_STRING,
+        Value::Bool(_) => KIND_BOOLEAN,
+        _ => "",
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 impl Comparison {

@@ -1,0 +1,196 @@
+//! What a question means to each leg: a vector for every model, lexemes with their weights, and what may be found at all.
+
+use std::collections::{BTreeMap, HashMap};
+
+use pgvector::HalfVector;
+use uuid::Uuid;
+
+use super::{
+    SearchError, SearchMode, SearchRequest,
+    query::{Query, pattern},
+    scope::{Group, Scope},
+};
+use crate::{
+    lexemes::{self, sparse},
+    models::{Embedders, ModelError},
+    store::{
+        StoreError, Workspace,
+        chunks::SearchIndex,
+        search::{Narrowing, Phrase, TextRanking},
+    },
+};
+
+/// A phrase may stand in more chunks than are worth ranking.
+const MOST_WITH_PHRASE: i32 = 10_000;
+
+/// A question as the legs understand it.
+#[derive(Debug)]
+pub struct Question {
+    /// One for each group of the scope.
+    pub vectors: Vec<Option<HalfVector>>,
+    /// Lexemes with their counts in the question, in every language of the scope.
+    pub lexemes: BTreeMap<String, u32>,
+    weights: Vec<(u32, f32)>,
+    /// Chunks that have a lexeme, by index.
+    counts: Vec<(Uuid, String, i64)>,
+}
+
+/// The question's vector for each group. A model that is down costs hybrid search its vector leg, and no more.
+pub async fn embed(
+    workspace_id: Uuid,
+    embedders: &Embedders,
+    scope: &Scope,
+    text: &str,
+    mode: SearchMode,
+    degraded: &mut Vec<String>,
+) -> Result<Vec<Option<HalfVector>>, ModelError> {
+    let mut vectors = Vec::new();
+    for group in &scope.groups {
+        let Some(embedder) = &group.embedder else {
+            vectors.push(None);
+            continue;
+        };
+        match embedders.ask(workspace_id, &**embedder, text).await {
+            Ok(vector) => vectors.push(Some(HalfVector::from_f32_slice(&vector))),
+            Err(error) if mode == SearchMode::Hybrid => {
+                degraded.push(format!("vector: {error}"));
+                vectors.push(None);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(vectors)
+}
+
+impl Question {
+    pub async fn understand(
+        workspace: &mut Workspace,
+        vectors: Vec<Option<HalfVector>>,
+        text: &str,
+        mode: SearchMode,
+        scope: &Scope,
+    ) -> Result<Question, StoreError> {
+        let lexemes = lexemes::asked(text, &scope.languages);
+        let asked: Vec<String> = lexemes.keys().cloned().collect();
+        let indexes: Vec<Uuid> = scope.indexes().iter().map(|index| index.id).collect();
+        let counts = match mode {
+            SearchMode::Vector => Vec::new(),
+            SearchMode::Hybrid | SearchMode::Text => workspace.lexeme_counts(&indexes, &asked).await?,
+        };
+        let weights = weights(&lexemes, &sums(&counts, |_| true), scope.chunk_count());
+        Ok(Question { vectors, lexemes, weights, counts })
+    }
+
+    /// `None` when no lexeme of the question occurs in these indexes.
+    pub fn text_ranking(&self, group: &Group) -> Option<TextRanking> {
+        let is_in = |id: &Uuid| group.indexes.iter().any(|index| index.id == *id);
+        let mut terms: Vec<(String, i64)> = sums(&self.counts, is_in).into_iter().collect();
+        terms.sort_unstable_by(|(a, in_a), (b, in_b)| in_a.cmp(in_b).then_with(|| a.cmp(b)));
+        (!terms.is_empty()).then(|| TextRanking { terms, weights: sparse(&self.weights) })
+    }
+}
+
+/// What may be found: what passes the filter, holds every phrase, and holds nothing that is excluded.
+pub async fn narrow<'a>(
+    workspace: &mut Workspace,
+    scope: &'a Scope,
+    request: &'a SearchRequest,
+    query: &Query,
+    degraded: &mut Vec<String>,
+) -> Result<Narrowing<'a>, SearchError> {
+    if let Some(filter) = &request.filter {
+        filter.check().map_err(SearchError::Filter)?;
+    }
+    let mut narrowing = Narrowing { filter: scope.filter(request), ..Narrowing::default() };
+    let indexes = scope.indexes();
+    for phrase in &query.phrases {
+        let holding = holding(workspace, &indexes, scope, &narrowing, phrase, degraded).await?;
+        narrowing.chunks = match (narrowing.chunks.take(), holding) {
+            (Some(chunks), Some(holding)) => Some(chunks.into_iter().filter(|chunk| holding.contains(chunk)).collect()),
+            (chunks, holding) => chunks.or(holding),
+        };
+    }
+    for phrase in &query.excluded_phrases {
+        let holding = holding(workspace, &indexes, scope, &narrowing, phrase, degraded).await?;
+        narrowing.excluded_chunks.extend(holding.into_iter().flatten());
+    }
+    for word in &query.excluded_words {
+        let lexemes = lexemes_by_language(word, scope).into_iter().flatten();
+        narrowing.excluded_terms.extend(lexemes);
+    }
+    Ok(narrowing)
+}
+
+/// The chunks that hold a phrase; `None` for one of common words alone, which no index knows.
+async fn holding(
+    workspace: &mut Workspace,
+    indexes: &[SearchIndex],
+    scope: &Scope,
+    narrowing: &Narrowing<'_>,
+    phrase: &str,
+    degraded: &mut Vec<String>,
+) -> Result<Option<Vec<Uuid>>, StoreError> {
+    let lexemes = lexemes_by_language(phrase, scope);
+    if lexemes.is_empty() || lexemes.iter().any(Vec::is_empty) {
+        degraded.push(format!("phrase: \"{phrase}\" is made of words that are not indexed, and was not looked for"));
+        return Ok(None);
+    }
+    let looked_for = Phrase { lexemes, pattern: pattern(phrase) };
+    let found = workspace.phrase_chunks(indexes, narrowing.filter, &looked_for, MOST_WITH_PHRASE).await?;
+    if found.len() >= usize::try_from(MOST_WITH_PHRASE).unwrap_or(usize::MAX) {
+        degraded.push(format!("phrase: \"{phrase}\" is in more than {MOST_WITH_PHRASE} chunks; not all were ranked"));
+    }
+    Ok(Some(found))
+}
+
+fn lexemes_by_language(text: &str, scope: &Scope) -> Vec<Vec<String>> {
+    scope.languages.iter().map(|language| lexemes::lexemes(text, *language).into_keys().collect()).collect()
+}
+
+/// In how many chunks each lexeme is, in the indexes that count.
+fn sums(counts: &[(Uuid, String, i64)], counted: impl Fn(&Uuid) -> bool) -> HashMap<String, i64> {
+    let mut sums: HashMap<String, i64> = HashMap::new();
+    for (_, lexeme, count) in counts.iter().filter(|(index, _, _)| counted(index)) {
+        *sums.entry(lexeme.clone()).or_default() += count;
+    }
+    sums
+}
+
+/// Inverse document frequency × count in the question, by lexeme hash. The frequency is Robertson's with 1 added inside
+/// the logarithm, as in Lucene, so that no lexeme counts against a chunk.
+fn weights(lexemes: &BTreeMap<String, u32>, counts: &HashMap<String, i64>, chunks: i64) -> Vec<(u32, f32)> {
+    let idf = |count: i64| (1.0 + ((chunks - count) as f64 + 0.5).max(0.5) / (count as f64 + 0.5)).ln();
+    lexemes
+        .iter()
+        .filter_map(|(lexeme, asked)| {
+            let weight = idf(*counts.get(lexeme)?) * f64::from(*asked);
+            Some((lexemes::index_of(lexeme), weight as f32))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rarer_lexeme_weighs_more_and_none_weighs_less_than_nothing() {
+        let asked = BTreeMap::from([("everywhere".to_owned(), 1), ("rare".to_owned(), 1)]);
+        let counts = HashMap::from([("everywhere".to_owned(), 100), ("rare".to_owned(), 1)]);
+        let weights: HashMap<u32, f32> = weights(&asked, &counts, 100).into_iter().collect();
+        let (everywhere, rare) = (weights[&lexemes::index_of("everywhere")], weights[&lexemes::index_of("rare")]);
+        assert!(everywhere > 0.0 && rare > 100.0 * everywhere, "{everywhere} {rare}");
+    }
+
+    #[test]
+    fn terms_of_a_group_come_rarest_first_and_count_its_own_indexes() {
+        let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let counts =
+            vec![(here, "common".to_owned(), 90), (here, "rare".to_owned(), 3), (there, "other".to_owned(), 1)];
+        let question = Question { vectors: Vec::new(), lexemes: BTreeMap::new(), weights: vec![(1, 1.0)], counts };
+        let group = |id| Group { embedder: None, indexes: vec![SearchIndex { id, number: 1 }] };
+        let terms = question.text_ranking(&group(here)).unwrap().terms;
+        assert_eq!(terms, [("rare".to_owned(), 3), ("common".to_owned(), 90)]);
+        assert!(question.text_ranking(&group(Uuid::from_u128(3))).is_none());
+    }
+}
