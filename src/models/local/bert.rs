@@ -64,12 +64,16 @@ pub struct Scratch {
     context: Vec<f32>,
     intermediate: Vec<f32>,
     scores: Vec<f32>,
+    /// Of the large products.
+    threads: usize,
 }
 
 impl Bert {
-    /// The vector of each sequence, of length one. Ids and lengths must be in range; the caller checked them.
-    pub fn embed(&self, sequences: &[Vec<u32>], scratch: &mut Scratch) -> Vec<Vec<f32>> {
+    /// The vector of each sequence, of length one, with the help of up to `threads` threads. Ids and lengths must be in
+    /// range; the caller checked them.
+    pub fn embed(&self, sequences: &[Vec<u32>], scratch: &mut Scratch, threads: usize) -> Vec<Vec<f32>> {
         scratch.resize(self.sizes, sequences);
+        scratch.threads = threads;
         self.look_up(sequences, &mut scratch.tokens);
         for layer in &self.layers {
             self.attend(layer, sequences, scratch);
@@ -92,7 +96,7 @@ impl Bert {
 
     fn attend(&self, layer: &Layer, sequences: &[Vec<u32>], scratch: &mut Scratch) {
         let hidden = self.sizes.hidden;
-        layer.query_key_value.apply(&scratch.tokens, &mut scratch.query_key_value);
+        layer.query_key_value.apply(&scratch.tokens, &mut scratch.query_key_value, scratch.threads);
         kernels::add_bias(&mut scratch.query_key_value, &layer.query_key_value.bias);
         for span in spans(sequences) {
             let query_key_value = &scratch.query_key_value[span.start * 3 * hidden..span.end * 3 * hidden];
@@ -101,7 +105,7 @@ impl Bert {
                 self.attend_with_one_head(head, span.len(), query_key_value, context, &mut scratch.scores);
             }
         }
-        layer.attention_output.apply(&scratch.context, &mut scratch.update);
+        layer.attention_output.apply(&scratch.context, &mut scratch.update, scratch.threads);
         let bias = &layer.attention_output.bias;
         kernels::add_and_normalise(&mut scratch.tokens, &scratch.update, bias, &layer.attention_norm);
     }
@@ -118,16 +122,16 @@ impl Bert {
         let size = hidden / self.sizes.heads;
         let part = |which: usize| View::new(&query_key_value[which * hidden + head * size..], length, size, 3 * hidden);
         let scores = &mut scores[..length * length];
-        multiply(ViewMut::new(scores, length, length, length), part(0), part(1).transposed());
+        multiply(ViewMut::new(scores, length, length, length), part(0), part(1).transposed(), 1);
         kernels::softmax(scores, length);
         let context = ViewMut::new(&mut context[head * size..], length, size, hidden);
-        multiply(context, View::new(scores, length, length, length), part(2));
+        multiply(context, View::new(scores, length, length, length), part(2), 1);
     }
 
     fn feed_forward(&self, layer: &Layer, scratch: &mut Scratch) {
-        layer.intermediate.apply(&scratch.tokens, &mut scratch.intermediate);
+        layer.intermediate.apply(&scratch.tokens, &mut scratch.intermediate, scratch.threads);
         kernels::gelu(&mut scratch.intermediate, &layer.intermediate.bias);
-        layer.output.apply(&scratch.intermediate, &mut scratch.update);
+        layer.output.apply(&scratch.intermediate, &mut scratch.update, scratch.threads);
         kernels::add_and_normalise(&mut scratch.tokens, &scratch.update, &layer.output.bias, &layer.output_norm);
     }
 
@@ -149,7 +153,7 @@ impl Bert {
 
 impl Linear {
     /// Every row of `rows` times the weight; the bias is left to the step that follows.
-    fn apply(&self, rows: &[f32], out: &mut [f32]) {
+    fn apply(&self, rows: &[f32], out: &mut [f32], threads: usize) {
         let width = self.bias.len();
         let depth = self.weight.len() / width;
         let count = out.len() / width;
@@ -157,6 +161,7 @@ impl Linear {
             ViewMut::new(out, count, width, width),
             View::new(rows, count, depth, depth),
             View::new(&self.weight, depth, width, width),
+            threads,
         );
     }
 }

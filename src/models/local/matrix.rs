@@ -22,8 +22,8 @@ pub struct ViewMut<'a> {
     stride: usize,
 }
 
-/// Writes `left · right` over `out`.
-pub fn multiply(out: ViewMut<'_>, left: View<'_>, right: View<'_>) {
+/// Writes `left · right` over `out`, with the help of up to `threads` threads.
+pub fn multiply(out: ViewMut<'_>, left: View<'_>, right: View<'_>, threads: usize) {
     let ViewMut { data, rows, columns, stride } = out;
     assert!(left.columns == right.rows && rows == left.rows && columns == right.columns);
     // SAFETY: `View::new` and `ViewMut::new` checked that the last element of each matrix, at
@@ -50,7 +50,7 @@ pub fn multiply(out: ViewMut<'_>, left: View<'_>, right: View<'_>) {
             false,
             false,
             false,
-            gemm::Parallelism::None,
+            if threads > 1 { gemm::Parallelism::Rayon(threads) } else { gemm::Parallelism::None },
         );
     }
 }
@@ -109,16 +109,16 @@ mod tests {
 
     #[test]
     fn a_product_of_any_shape_is_the_sum_of_products() {
-        for (rows, inner, columns) in [(1, 1, 1), (1, 384, 7), (3, 5, 1), (17, 32, 33), (64, 96, 130), (0, 4, 4)] {
+        for (rows, inner, columns) in [(1, 1, 1), (1, 384, 7), (3, 5, 1), (17, 32, 33), (200, 96, 130), (0, 4, 4)] {
             let (left, right) = (numbers(rows * inner, 1), numbers(inner * columns, 2));
-            let mut out = vec![f32::NAN; rows * columns];
-            multiply(
-                ViewMut::new(&mut out, rows, columns, columns),
-                View::new(&left, rows, inner, inner),
-                View::new(&right, inner, columns, columns),
-            );
-            for (got, want) in out.iter().zip(expected(&left, &right, rows, inner, columns)) {
-                assert!((got - want).abs() < 1e-4, "{rows}×{inner}×{columns}: {got} is not {want}");
+            for threads in [1, 3] {
+                let mut out = vec![f32::NAN; rows * columns];
+                let out_view = ViewMut::new(&mut out, rows, columns, columns);
+                let left_view = View::new(&left, rows, inner, inner);
+                multiply(out_view, left_view, View::new(&right, inner, columns, columns), threads);
+                for (got, want) in out.iter().zip(expected(&left, &right, rows, inner, columns)) {
+                    assert!((got - want).abs() < 1e-4, "{rows}×{inner}×{columns}: {got} is not {want}");
+                }
             }
         }
     }
@@ -127,7 +127,8 @@ mod tests {
     fn a_stride_leaves_the_numbers_between_the_rows_alone() {
         let (left, right) = (numbers(6, 3), numbers(6, 4));
         let mut out = vec![9.0; 12];
-        multiply(ViewMut::new(&mut out, 2, 2, 6), View::new(&left, 2, 3, 3), View::new(&right, 2, 3, 3).transposed());
+        let right_view = View::new(&right, 2, 3, 3).transposed();
+        multiply(ViewMut::new(&mut out, 2, 2, 6), View::new(&left, 2, 3, 3), right_view, 1);
         assert_eq!(out[2..6], [9.0; 4]);
         assert_eq!(out[8..], [9.0; 4]);
         let dot = |a: usize, b: usize| -> f32 { (0..3).map(|i| left[a * 3 + i] * right[b * 3 + i]).sum() };

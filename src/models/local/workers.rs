@@ -29,6 +29,9 @@ pub enum Urgency {
     Background,
 }
 
+/// A question of so many tokens is worth the help of other threads; a shorter one is done before they have woken up.
+const HELPED_TOKENS: usize = 48;
+
 /// Threads that end when this is dropped.
 pub struct Workers {
     queue: Arc<Queue>,
@@ -65,7 +68,7 @@ impl Workers {
                 if urgency == Urgency::Background {
                     background::give_way();
                 }
-                work(&bert, &queue);
+                work(&bert, &queue, if urgency == Urgency::Now { threads } else { 1 });
             })?;
         }
         Ok(workers)
@@ -86,15 +89,20 @@ impl Drop for Workers {
     }
 }
 
-fn work(bert: &Bert, queue: &Queue) {
+/// `helpers` may compute along with this thread.
+fn work(bert: &Bert, queue: &Queue, helpers: usize) {
     let mut scratch = Scratch::default();
     while let Some(jobs) = queue.take() {
         let (sequences, answers): (Vec<_>, Vec<_>) =
             jobs.into_iter().filter(|job| !job.answer.is_closed()).map(|job| (job.sequences, job.answer)).unzip();
         let counts: Vec<usize> = sequences.iter().map(Vec::len).collect();
         let sequences = sequences.concat();
+        let tokens: usize = sequences.iter().map(Vec::len).sum();
+        let threads = if tokens >= HELPED_TOKENS { helpers } else { 1 };
         // A panic would be a bug of ours; it costs these callers their answer, but never the process its worker.
-        let Ok(vectors) = catch_unwind(AssertUnwindSafe(|| bert.embed(&sequences, &mut scratch))) else { continue };
+        let Ok(vectors) = catch_unwind(AssertUnwindSafe(|| bert.embed(&sequences, &mut scratch, threads))) else {
+            continue;
+        };
         let mut vectors = vectors.into_iter();
         for (answer, count) in answers.into_iter().zip(counts) {
             // The caller may have gone away meanwhile, and that is fine.
