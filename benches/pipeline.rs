@@ -205,7 +205,6 @@ async fn queue_documents(tools: &Tools, documents: usize) {
             chunk_size: 256,
             chunk_overlap: 0,
         },
-        language: "english".to_owned(),
         metadata: serde_json::json!({}),
     };
     let base = workspace.create_knowledge_base(&new).await.expect("a knowledge base").id;

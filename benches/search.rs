@@ -44,6 +44,8 @@ fn main() {
     let folder = PathBuf::from(arguments.next().expect("an argument names a collection"));
     let sizes = arguments.next().unwrap_or_else(|| "10000,100000".to_owned());
     let sizes: Vec<usize> = sizes.split(',').map(|size| size.parse().expect("a number of chunks")).collect();
+    // The same provider as everywhere in this process; it does not matter who installs it first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let bench = Bench::start(&model, &folder).await;

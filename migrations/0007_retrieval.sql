@@ -1,6 +1,9 @@
 -- Retrieval for large and many-tongued knowledge bases: HNSW beside exact search, filters with indexes of their own,
 -- languages, phrases.
 
+-- Settings of pgvector are known once it is loaded; until then only a superuser may name them.
+do $$ begin perform '[1]'::halfvec; end $$;
+
 -- "auto": found document by document. Which languages the documents have: those that a question is read in.
 alter table knowledge_bases
     add column languages text[] not null default '{}',
@@ -18,13 +21,19 @@ alter table reindexings alter column language drop default;
 
 -- What full text keeps of a chunk has changed, too: every index is built anew, beside the one that is searched. Vectors
 -- are taken over.
+update reindexings
+set status = 'cancelled', discarded_index_id = index_id, lease_owner = null, leased_until = null, not_before = now(), attempts = 0
+where status in ('running', 'failed');
 insert into reindexings
     (id, workspace_id, knowledge_base_id, index_id, embedding_model, dimensions, chunk_size, chunk_overlap, language)
-select gen_random_uuid(), k.workspace_id, k.id, gen_random_uuid(), k.embedding_model, k.dimensions, k.chunk_size,
-       k.chunk_overlap, k.language
+select gen_random_uuid(), k.workspace_id, k.id, gen_random_uuid(),
+       coalesce(begun.embedding_model, k.embedding_model), coalesce(begun.dimensions, k.dimensions),
+       coalesce(begun.chunk_size, k.chunk_size), coalesce(begun.chunk_overlap, k.chunk_overlap), k.language
 from knowledge_bases k
-where k.chunk_count > 0
-on conflict (knowledge_base_id) where status in ('running', 'failed') do nothing;
+-- What was under way begins again.
+left join reindexings begun
+    on begun.knowledge_base_id = k.id and begun.status = 'cancelled' and begun.updated_at = now()
+where k.chunk_count > 0;
 
 -- A value as an index keeps it: whole, or its beginning and its hash where it would not fit into a page.
 create function metadata_text(value text) returns text
@@ -64,20 +73,20 @@ create index idx_document_metadata_knowledge_base_id_key_approximate
     where approximate is not null;
 call protect('document_metadata');
 
-create procedure insert_document_metadata(contents document_contents)
+create procedure insert_document_metadata(document_id uuid, workspace_id uuid, knowledge_base_id uuid, metadata jsonb)
     language sql
     set search_path = pg_catalog, public, pg_temp
 as $$
     insert into document_metadata (document_id, position, workspace_id, knowledge_base_id, key, kind, text, number)
-    select contents.document_id,
+    select insert_document_metadata.document_id,
            row_number() over (),
-           contents.workspace_id,
-           contents.knowledge_base_id,
+           insert_document_metadata.workspace_id,
+           insert_document_metadata.knowledge_base_id,
            metadata_text(member.key),
            jsonb_typeof(element),
            case when jsonb_typeof(element) in ('string', 'boolean') then metadata_text(element #>> '{}') end,
            case when jsonb_typeof(element) = 'number' then element::numeric end
-    from jsonb_each(contents.metadata) member
+    from jsonb_each(insert_document_metadata.metadata) member
     cross join lateral jsonb_array_elements(
         case when jsonb_typeof(member.value) = 'array' then member.value else jsonb_build_array(member.value) end
     ) element
@@ -92,7 +101,7 @@ begin
     if tg_op = 'UPDATE' then
         delete from document_metadata where document_id = new.document_id;
     end if;
-    call insert_document_metadata(new);
+    call insert_document_metadata(new.document_id, new.workspace_id, new.knowledge_base_id, new.metadata);
     return null;
 end
 $$;
@@ -107,10 +116,10 @@ create trigger keep_document_metadata_on_update
 
 do $$
 declare
-    contents document_contents;
+    c record;
 begin
-    for contents in select * from document_contents where metadata <> '{}' loop
-        call insert_document_metadata(contents);
+    for c in select document_id, workspace_id, knowledge_base_id, metadata from document_contents where metadata <> '{}' loop
+        call insert_document_metadata(c.document_id, c.workspace_id, c.knowledge_base_id, c.metadata);
     end loop;
 end
 $$;
@@ -186,6 +195,12 @@ create function has_hnsw(number integer) returns boolean
         select from pg_index x where x.indexrelid = to_regclass('public.' || hnsw_name(number)) and x.indisvalid
     );
 
+-- Any of these, or null. Joined as text: `||` one by one copies what is there already each time.
+create function any_of(terms tsquery[]) returns tsquery
+    language sql immutable
+    set search_path = pg_catalog
+    return (select string_agg(term::text, ' | ')::tsquery from unnest(terms) term);
+
 -- The nearest chunks of one index by its HNSW graph, nearest first: approximate, and under conditions perhaps fewer.
 create function nearest_by_hnsw(index_id uuid, narrowed narrowing, question halfvec, per_leg integer)
     returns table (chunk_id uuid, distance double precision)
@@ -198,6 +213,8 @@ create function nearest_by_hnsw(index_id uuid, narrowed narrowing, question half
     -- Whoever calls this has decided: no other plan.
     set enable_sort = off
     set enable_seqscan = off
+    -- Room for a hash of some two million documents that pass a filter; past it, every candidate walks the list.
+    set work_mem = '256MB'
     set max_parallel_workers_per_gather = 0
     set jit = off
 as $$
@@ -225,6 +242,7 @@ create function nearest_exactly(indexes uuid[], narrowed narrowing, question hal
     language plpgsql stable
     set search_path = pg_catalog, public, pg_temp
     set plan_cache_mode = force_custom_plan
+    set work_mem = '256MB'
     set max_parallel_workers_per_gather = 0
     set jit = off
 as $$
@@ -310,6 +328,7 @@ create function matching_chunks(
     language plpgsql stable
     set search_path = pg_catalog, public, pg_temp
     set plan_cache_mode = force_custom_plan
+    set work_mem = '256MB'
     set max_parallel_workers_per_gather = 0
     set jit = off
 as $$
@@ -329,9 +348,9 @@ begin
     while used < cardinality(terms) and cardinality(matching) < per_leg loop
         while used < cardinality(terms) and gathered < enough loop
             used := used + 1;
-            gathering := case when used = 1 then terms[1] else gathering || terms[used] end;
             gathered := gathered + postings[used];
         end loop;
+        gathering := any_of(terms[:used]);
         matching := array(
             select s.chunk_id
             from chunk_search s
@@ -403,14 +422,10 @@ declare
     hidden_documents constant uuid[] := narrowed.hidden_documents;
     excluded_chunks constant uuid[] := narrowed.excluded_chunks;
     excluded constant tsquery := narrowed.excluded;
-    any_term tsquery;
-    term tsquery;
+    any_term constant tsquery := any_of(terms);
     ranked legs;
     began timestamptz := clock_timestamp();
 begin
-    foreach term in array coalesce(terms, '{}') loop
-        any_term := case when any_term is null then term else any_term || term end;
-    end loop;
     with scored as materialized (
         select s.chunk_id,
                s.embedding <=> question as distance,
@@ -529,7 +544,15 @@ end
 $$;
 
 -- Chunks that hold a phrase, in their text, headings or title: those with all its lexemes whose words match the pattern.
-create function phrase_chunks(indexes uuid[], documents uuid[], lexemes tsquery, pattern text, most integer)
+create function phrase_chunks(
+    indexes uuid[],
+    documents uuid[],
+    -- Null: any chunk.
+    within uuid[],
+    lexemes tsquery,
+    pattern text,
+    most integer
+)
     returns setof uuid
     language plpgsql stable security definer
     set search_path = pg_catalog, public, pg_temp
@@ -540,6 +563,7 @@ as $$
 declare
     searched constant uuid[] := own_indexes(phrase_chunks.indexes);
     documents constant uuid[] := phrase_chunks.documents;
+    within constant uuid[] := phrase_chunks.within;
     words constant tsquery := phrase_chunks.lexemes;
 begin
     return query
@@ -549,6 +573,7 @@ begin
     join document_contents c on c.document_id = k.document_id
     where s.index_id = any (searched)
       and s.lexemes @@ words
+      and (within is null or s.chunk_id in (select unnest(within)))
       and (documents is null or s.document_id in (select unnest(documents)))
       and not c.hidden
       and concat_ws(E'\n', c.title, array_to_string(k.heading_path, E'\n'), k.content) ~* pattern
@@ -560,7 +585,7 @@ $$;
 -- the graphs goes by. A graph whose index is gone has no index_id.
 create function search_indexes()
     returns table (index_id uuid, number integer, dimensions integer, chunk_count bigint, graph text, valid boolean)
-    language sql stable security definer
+    language sql stable
     set search_path = pg_catalog, public, pg_temp
 as $$
     select i.index_id, i.number, i.dimensions, coalesce(i.chunk_count, 0), g.name, coalesce(g.valid, false)
@@ -578,4 +603,5 @@ as $$
 $$;
 
 revoke execute on function own_indexes, hidden_documents, nearest_by_hnsw, nearest_exactly, nearest_chunks,
-    matching_chunks, rank_widely, rank_narrowly, few_chunks from public;
+    matching_chunks, rank_widely, rank_narrowly, few_chunks, rank_chunks, phrase_chunks, search_indexes from public;
+grant execute on function rank_chunks, phrase_chunks to almanac_server;

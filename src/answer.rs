@@ -25,7 +25,7 @@ use std::{sync::Arc, time::Instant};
 pub use check::{Reason, Unsupported};
 pub use cite::Citation;
 use generate::{Generated, NotWritten, Writer};
-use search::{SearchError, SearchRequest, SearchResult};
+use search::{SearchError, SearchRequest, SearchResult, query::Query};
 use serde::Serialize;
 use support::Question;
 use utoipa::ToSchema;
@@ -142,7 +142,8 @@ async fn retrieve(
     request: &AnswerRequest,
 ) -> Result<(Vec<SearchResult>, Vec<String>), SearchError> {
     let search_request = SearchRequest {
-        query: request.question.clone(),
+        // A question may hold anything; only a query is refused for its syntax.
+        query: Query::parse(&request.question).unwrap_or_else(|_| Query::literal(&request.question)),
         knowledge_base_ids: request.knowledge_base_ids.clone(),
         limit: request.limit,
         filter: request.filter.clone(),

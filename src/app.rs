@@ -84,6 +84,8 @@ const FIRST_SWEEP: Duration = Duration::from_secs(10 * 60);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Until a graph is there, search is exact: slower, and never worse.
 const TEND_INTERVAL: Duration = Duration::from_secs(15);
+/// What failed will most likely fail again, and building one costs minutes.
+const FAILED_TEND_INTERVAL: Duration = Duration::from_secs(600);
 /// Name of the embedded server's one database.
 const DATABASE: &str = "almanac";
 const SERVER_ROLE: &str = "almanac_server";
@@ -200,12 +202,17 @@ impl App {
 
     /// Builds HNSW graphs for knowledge bases that have outgrown exact search, until [`Parts::stop`].
     pub async fn tend_hnsw(&self) {
-        while self.stop.run_until_cancelled(tokio::time::sleep(TEND_INTERVAL)).await.is_some() {
+        let mut wait = TEND_INTERVAL;
+        while self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
             // Stopping does not wait for a graph: one that is cut short is built again.
             let tended = self.stop.run_until_cancelled(self.store.tend_hnsw(self.hnsw_rule())).await;
-            if let Some(Err(error)) = tended {
-                tracing::warn!(%error, "the HNSW graphs could not be tended");
-            }
+            wait = match tended {
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "the HNSW graphs could not be tended");
+                    FAILED_TEND_INTERVAL
+                }
+                _ => TEND_INTERVAL,
+            };
         }
     }
 

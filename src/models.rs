@@ -43,6 +43,10 @@ pub trait Embedder: Send + Sync {
     fn tokenizer(&self) -> &Tokenizer;
     /// One vector a passage, in order.
     async fn embed_documents(&self, passages: Vec<Passage>) -> Result<Vec<Vec<f32>>, ModelError>;
+    /// The same for passages that somebody waits for: they overtake queued documents.
+    async fn embed_now(&self, passages: Vec<Passage>) -> Result<Vec<Vec<f32>>, ModelError> {
+        self.embed_documents(passages).await
+    }
     /// The vector of a question; overtakes queued documents.
     async fn embed_query(&self, text: &str) -> Result<Vec<f32>, ModelError>;
 }

@@ -7,7 +7,7 @@ pub async fn vectors(embedder: &dyn Embedder, texts: Vec<String>) -> Result<Vec<
     if texts.is_empty() {
         return Ok(Vec::new());
     }
-    embedder.embed_documents(texts.into_iter().map(|text| passage(embedder, text)).collect()).await
+    embedder.embed_now(texts.into_iter().map(|text| passage(embedder, text)).collect()).await
 }
 
 /// The cosine of two vectors of length one.

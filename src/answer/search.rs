@@ -41,7 +41,7 @@ pub enum SearchMode {
 /// What to search for, checked by whoever builds it.
 #[derive(Debug, Clone, Default)]
 pub struct SearchRequest {
-    pub query: String,
+    pub query: Query,
     /// Empty: every knowledge base of the workspace.
     pub knowledge_base_ids: Vec<Uuid>,
     pub mode: SearchMode,
@@ -197,11 +197,31 @@ pub struct Tools {
 /// Candidates from each leg. Fusion over 100 + 100 is what was measured.
 const PER_LEG: i32 = 100;
 
+/// Times that a search begins anew because what it searches was exchanged meanwhile.
+const ATTEMPTS: usize = 3;
+
 /// Ranks the chunks of a workspace for a question. No connection to the store is held while a model is asked.
 pub async fn search(tools: &Tools, workspace_id: Uuid, request: &SearchRequest) -> Result<SearchResponse, SearchError> {
+    if let Some(filter) = &request.filter {
+        filter.check().map_err(SearchError::Filter)?;
+    }
+    for _ in 0..ATTEMPTS {
+        if let Some(response) = attempt(tools, workspace_id, request).await? {
+            return Ok(response);
+        }
+    }
+    Err(SearchError::Store(StoreError::Unavailable(sqlx::Error::WorkerCrashed)))
+}
+
+/// `None`: while the question was embedded, a knowledge base has got another index or is gone.
+async fn attempt(
+    tools: &Tools,
+    workspace_id: Uuid,
+    request: &SearchRequest,
+) -> Result<Option<SearchResponse>, SearchError> {
     let mut clock = Clock::start();
     let mut degraded = Vec::new();
-    let query = Query::parse(&request.query).map_err(SearchError::Query)?;
+    let query = &request.query;
     let scope =
         scope::scope(tools.store.workspace(workspace_id).await?, &tools.embedders, request, &mut degraded).await?;
     let scope_ms = clock.lap();
@@ -210,8 +230,11 @@ pub async fn search(tools: &Tools, workspace_id: Uuid, request: &SearchRequest) 
     let embed_ms = clock.lap();
     // One moment for ranking and reading: a document that is replaced meanwhile is there in its old version or its new one.
     let mut workspace = tools.store.snapshot(workspace_id).await?;
+    if !workspace.are_searched(&scope.indexes()).await? {
+        return Ok(None);
+    }
     let question = Question::understand(&mut workspace, vectors, &query.text, request.mode, &scope).await?;
-    let narrowing = question::narrow(&mut workspace, &scope, request, &query, &mut degraded).await?;
+    let narrowing = question::narrow(&mut workspace, &scope, request.filter.as_ref(), query, &mut degraded).await?;
     let question_ms = clock.lap();
     let candidates = rank(&mut workspace, &scope, &question, &narrowing).await?;
     let (vector_ms, text_ms) = leg_times(&candidates);
@@ -219,7 +242,7 @@ pub async fn search(tools: &Tools, workspace_id: Uuid, request: &SearchRequest) 
     let rank_ms = clock.lap();
     let reranker = rerank::reranker(tools, request, &mut degraded);
     let wanted = if reranker.is_some() { request.limit.max(rerank::MOST) } else { request.limit };
-    let mut results = show::read(&mut workspace, fused, &question, &scope, request, wanted).await?;
+    let mut results = show::read(&mut workspace, fused, &question, &scope, request, wanted, &mut degraded).await?;
     show::surround(&mut workspace, &mut results, request.expand).await?;
     workspace.commit().await?;
     let read_ms = clock.lap();
@@ -232,7 +255,7 @@ pub async fn search(tools: &Tools, workspace_id: Uuid, request: &SearchRequest) 
     metrics::histogram!("almanac_search_seconds").record(clock.began.elapsed().as_secs_f64());
     let timings = Timings { scope_ms, embed_ms, question_ms, rank_ms, vector_ms, text_ms, read_ms, rerank_ms };
     let (mode, took_ms) = (request.mode, milliseconds(clock.began));
-    Ok(SearchResponse { results, mode, took_ms, degraded, timings: request.explain.then_some(timings) })
+    Ok(Some(SearchResponse { results, mode, took_ms, degraded, timings: request.explain.then_some(timings) }))
 }
 
 /// The union of both legs' candidates for each group, each with both scores.

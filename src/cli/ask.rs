@@ -59,6 +59,9 @@ fn print_answer(answer: &Value) {
         line(&format!("\n[{}] {}{page}", citation["index"], citation["title"].as_str().unwrap_or_default()));
         line(&format!("    “{}”", citation["quote"].as_str().unwrap_or_default()));
     }
+    for sentence in answer["unsupported"].as_array().into_iter().flatten() {
+        line(&format!("\nnot supported by what is cited: {}", sentence["text"].as_str().unwrap_or_default()));
+    }
 }
 
 fn print_query(query: &Value) {

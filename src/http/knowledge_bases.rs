@@ -233,10 +233,10 @@ impl ChangeKnowledgeBase {
         let language = self.language.as_deref().unwrap_or(&aim.language);
         let size = self.chunk_size.unwrap_or(aim.chunk_size);
         let plan = plan(&session.app, model, Some(size), Some(overlap), language)?;
-        if plan == before.plan() {
-            workspace.cancel_reindexing(before.id).await?;
-        } else if plan == before.aim() {
+        if before.reindexing.is_some() && plan == before.aim() {
             workspace.resume_reindexing(before.id).await?;
+        } else if plan == before.plan() {
+            workspace.cancel_reindexing(before.id).await?;
         } else {
             workspace.start_reindexing(before.id, &plan).await?;
         }
@@ -252,7 +252,7 @@ async fn cancel_reindexing(session: Session<CanWrite>, Id(id): Id) -> Result<Sta
     let mut workspace = session.workspace().await?;
     workspace.knowledge_base(id).await?;
     if !workspace.cancel_reindexing(id).await? {
-        return Err(Problem::new(Code::NotFound, "No change of embedding model or chunk size is under way."));
+        return Err(Problem::new(Code::NotFound, "No change of embedding model, chunk size or language is under way."));
     }
     workspace.commit().await?;
     session.reindex_bell.notify_one();

@@ -12,7 +12,7 @@ use super::{
     session::{CanRead, Session},
 };
 use crate::{
-    answer::search::{self, SearchMode, SearchRequest, SearchResponse},
+    answer::search::{self, SearchMode, SearchRequest, SearchResponse, query::Query},
     app::App,
     store::search::Filter,
 };
@@ -64,7 +64,7 @@ struct SearchBody {
         (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn search(session: Session<CanRead>, Body(body): Body<SearchBody>) -> Result<Json<SearchResponse>, Problem> {
     let request = SearchRequest {
-        query: check_question("/query", &body.query)?,
+        query: check_query(&body.query)?,
         knowledge_base_ids: check_ids(body.knowledge_base_ids)?,
         mode: body.mode.unwrap_or_default(),
         limit: check_limit(body.limit, DEFAULT_RESULTS)?,
@@ -78,6 +78,10 @@ async fn search(session: Session<CanRead>, Body(body): Body<SearchBody>) -> Resu
         explain: body.explain.unwrap_or(false),
     };
     Ok(Json(search::search(&session.searching(), session.workspace_id(), &request).await?))
+}
+
+fn check_query(query: &str) -> Result<Query, Problem> {
+    Query::parse(&check_question("/query", query)?).map_err(|detail| Problem::invalid("/query", detail))
 }
 
 fn check_weight(weight: Option<f64>) -> Result<Option<f64>, Problem> {

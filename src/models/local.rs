@@ -82,6 +82,13 @@ impl LocalEmbedder {
         }
     }
 
+    async fn embed_on(&self, workers: &Workers, passages: &[Passage]) -> Result<Vec<Vec<f32>>, ModelError> {
+        passages.iter().try_for_each(|passage| self.check(passage))?;
+        let batches = self.batches(passages).into_iter();
+        // One batch more in line than there are threads keeps them busy; the rest waits here, so that callers take turns.
+        stream::iter(batches.map(|batch| workers.run(batch))).buffered(self.threads + 1).try_concat().await
+    }
+
     /// Sequences in order, in batches that stay under the budget. Without padding nothing is gained by sorting them.
     fn batches(&self, passages: &[Passage]) -> Vec<Vec<Vec<u32>>> {
         let mut batches: Vec<Vec<Vec<u32>>> = Vec::new();
@@ -122,10 +129,11 @@ impl Embedder for LocalEmbedder {
     }
 
     async fn embed_documents(&self, passages: Vec<Passage>) -> Result<Vec<Vec<f32>>, ModelError> {
-        passages.iter().try_for_each(|passage| self.check(passage))?;
-        let batches = self.batches(&passages).into_iter();
-        // One batch more in line than there are threads keeps them busy; the rest waits here, so that callers take turns.
-        stream::iter(batches.map(|batch| self.documents.run(batch))).buffered(self.threads + 1).try_concat().await
+        self.embed_on(&self.documents, &passages).await
+    }
+
+    async fn embed_now(&self, passages: Vec<Passage>) -> Result<Vec<Vec<f32>>, ModelError> {
+        self.embed_on(&self.questions, &passages).await
     }
 
     async fn embed_query(&self, text: &str) -> Result<Vec<f32>, ModelError> {

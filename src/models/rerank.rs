@@ -21,7 +21,7 @@ use super::{
 
 /// Bytes of an answer: thirty scores, and what a server may add.
 const MAX_ANSWER: usize = 1 << 20;
-/// Characters of a passage: no reranker reads more than some 8,000 tokens.
+/// Bytes of a passage: no reranker reads more than some 8,000 tokens.
 const MAX_TEXT: usize = 20_000;
 
 pub struct Reranker {

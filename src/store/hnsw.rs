@@ -47,8 +47,8 @@ const LOCK: i64 = 0x616c_6d5f_686e_7377;
 const KEPT_DOWN_TO: i64 = 2;
 
 impl Store {
-    /// Builds and drops what `rule` asks for; returns how many graphs changed. Another process that is at it already is
-    /// left to it.
+    /// Builds and drops what `rule` asks for; returns how many graphs changed. One that fails does not keep others waiting,
+    /// and is reported in the end. Another process that is at it already is left to it.
     pub async fn tend_hnsw(&self, rule: HnswRule) -> Result<usize, StoreError> {
         let mut owner = PgConnection::connect(self.owner.expose_secret()).await?;
         let alone: bool =
@@ -58,18 +58,23 @@ impl Store {
         }
         let tended: Vec<Tended> = sqlx::query_as("select * from search_indexes()").fetch_all(&mut owner).await?;
         let tasks = tasks(&tended, rule.threshold);
+        let mut failed = None;
         for task in &tasks {
-            perform(&mut owner, task, rule.memory_megabytes).await?;
+            if let Err(error) = perform(&mut owner, task, rule.memory_megabytes).await {
+                tracing::warn!(%error, ?task, "an HNSW graph could not be built or dropped");
+                failed = Some(error);
+            }
         }
         owner.close().await?;
-        Ok(tasks.len())
+        failed.map_or(Ok(tasks.len()), Err)
     }
 }
 
 /// Drops first: they make room. A graph whose building was cut short is dropped and built again.
 fn tasks(tended: &[Tended], threshold: Option<NonZero<u32>>) -> Vec<Task> {
     let threshold = threshold.map_or(i64::MAX, |threshold| i64::from(threshold.get()));
-    let unneeded = |index: &&Tended| !index.valid || index.chunk_count < threshold / KEPT_DOWN_TO;
+    let unneeded =
+        |index: &&Tended| !index.valid || index.index_id.is_none() || index.chunk_count < threshold / KEPT_DOWN_TO;
     let dropped = tended.iter().filter(unneeded).filter_map(|index| index.graph.clone()).map(Task::Drop);
     let built = tended.iter().filter(|index| index.chunk_count >= threshold && !index.valid).filter_map(|index| {
         let (index_id, number, dimensions) = (index.index_id?, index.number?, index.dimensions?);
@@ -88,7 +93,7 @@ async fn perform(owner: &mut PgConnection, task: &Task, memory_megabytes: u32) -
         Task::Build { index_id, number, dimensions } => {
             tracing::info!(%index_id, "building an HNSW graph");
             // Searches need the processors, too.
-            let helpers = std::thread::available_parallelism().map_or(0, |cores| cores.get() / 4);
+            let helpers = std::thread::available_parallelism().map_or(0, |cores| cores.get() / 8);
             run(owner, format!("set maintenance_work_mem = '{memory_megabytes}MB'")).await?;
             run(owner, format!("set max_parallel_maintenance_workers = {helpers}")).await?;
             run(

@@ -25,13 +25,23 @@ pub struct Ranking<'a> {
 /// What may be found at all.
 #[derive(Debug, Clone, Default)]
 pub struct Narrowing<'a> {
-    /// The filter, with the knowledge bases whose documents it is about.
-    pub filter: Option<(&'a Filter, &'a [Uuid])>,
+    pub documents: Documents<'a>,
     /// `None`: any chunk.
     pub chunks: Option<Vec<Uuid>>,
     pub excluded_chunks: Vec<Uuid>,
     /// Lexemes, without prefixes.
     pub excluded_terms: Vec<String>,
+}
+
+/// Whose chunks may be found.
+#[derive(Debug, Clone, Default)]
+pub enum Documents<'a> {
+    #[default]
+    All,
+    /// Those of these knowledge bases that pass a filter, found by the statement that asks.
+    Passing(&'a Filter, &'a [Uuid]),
+    /// Those that were found to pass, for several statements.
+    These(Vec<Uuid>),
 }
 
 /// The full-text leg of a [`Ranking`].
@@ -97,7 +107,7 @@ impl Workspace {
         let excluded_chunks = Some(&narrowing.excluded_chunks).filter(|chunks| !chunks.is_empty());
         let terms = text.map(|text| text.terms.iter().map(|(term, _)| any_of(std::slice::from_ref(term))));
         let postings = text.map(|text| text.terms.iter().map(|(_, count)| *count).collect::<Vec<_>>());
-        let mut sql = filtered("select * from rank_chunks(", narrowing.filter);
+        let mut sql = narrowed("select * from rank_chunks(", &narrowing.documents);
         sql.push(", indexes => ").push_bind(ids(indexes));
         sql.push(", chunks => ").push_bind(narrowing.chunks.as_deref());
         sql.push(", excluded_chunks => ").push_bind(excluded_chunks);
@@ -110,11 +120,32 @@ impl Workspace {
         Ok(sql.build_query_as().fetch_all(self.connection()).await?)
     }
 
-    /// Chunks that hold a phrase in their text, headings or title, at most `most`.
+    /// The documents of these knowledge bases that pass a filter.
+    pub async fn passing_documents(
+        &mut self,
+        filter: &Filter,
+        knowledge_bases: &[Uuid],
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut sql = QueryBuilder::with_arguments("select distinct document_id from (", with_first(knowledge_bases));
+        filter.push_sql(&mut sql);
+        sql.push(") passed");
+        Ok(sql.build_query_scalar().fetch_all(self.connection()).await?)
+    }
+
+    /// Whether knowledge bases are still searched through all of these.
+    pub async fn are_searched(&mut self, indexes: &[SearchIndex]) -> Result<bool, StoreError> {
+        let found: i64 = sqlx::query_scalar("select count(*) from knowledge_bases where index_id = any ($1)")
+            .bind(ids(indexes))
+            .fetch_one(self.connection())
+            .await?;
+        Ok(usize::try_from(found).is_ok_and(|found| found == indexes.len()))
+    }
+
+    /// Chunks that hold a phrase in their text, headings or title, of those that `narrowing` leaves; at most `most`.
     pub async fn phrase_chunks(
         &mut self,
         indexes: &[SearchIndex],
-        filter: Option<(&Filter, &[Uuid])>,
+        narrowing: &Narrowing<'_>,
         phrase: &Phrase,
         most: i32,
     ) -> Result<Vec<Uuid>, StoreError> {
@@ -126,8 +157,9 @@ impl Workspace {
             let languages: Vec<String> = phrase.lexemes.iter().map(|terms| all_terms(number, terms)).collect();
             languages.join(" | ")
         };
-        let mut sql = filtered("select * from phrase_chunks(", filter);
+        let mut sql = narrowed("select * from phrase_chunks(", &narrowing.documents);
         sql.push(", indexes => ").push_bind(ids(indexes));
+        sql.push(", within => ").push_bind(narrowing.chunks.as_deref());
         sql.push(", lexemes => ").push_bind(any_index(indexes, in_any_language)).push("::tsquery");
         sql.push(", pattern => ").push_bind(&phrase.pattern);
         sql.push(", most => ").push_bind(most).push(")");
@@ -135,16 +167,23 @@ impl Workspace {
     }
 }
 
-/// `begin` and its argument `documents`: those that pass the filter, found by the same statement.
-fn filtered(begin: &str, filter: Option<(&Filter, &[Uuid])>) -> QueryBuilder<Postgres> {
-    let Some((filter, knowledge_bases)) = filter else {
-        return QueryBuilder::new(format!("{begin}documents => null"));
-    };
-    let first = format!("{begin}documents => array(select distinct document_id from (");
-    let mut sql = QueryBuilder::with_arguments(first, with_first(knowledge_bases));
-    filter.push_sql(&mut sql);
-    sql.push(") passed)");
-    sql
+/// `begin` with its argument `documents`.
+fn narrowed(begin: &str, documents: &Documents<'_>) -> QueryBuilder<Postgres> {
+    match documents {
+        Documents::All => QueryBuilder::new(format!("{begin}documents => null")),
+        Documents::These(ids) => {
+            let mut sql = QueryBuilder::new(format!("{begin}documents => "));
+            sql.push_bind(ids.as_slice());
+            sql
+        }
+        Documents::Passing(filter, knowledge_bases) => {
+            let begin = format!("{begin}documents => array(select distinct document_id from (");
+            let mut sql = QueryBuilder::with_arguments(begin, with_first(knowledge_bases));
+            filter.push_sql(&mut sql);
+            sql.push(") passed)");
+            sql
+        }
+    }
 }
 
 /// `$1`, to which filters refer.

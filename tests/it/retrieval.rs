@@ -57,6 +57,13 @@ async fn phrases_must_stand_as_they_are_and_exclusions_must_not() {
     assert_eq!(titles(&app, json!({"query": "\"net revenue\" harbour -taxes"})).await, ["a"], "by its stem");
     assert!(titles(&app, json!({"query": "\"revenue harbour\" net"})).await.is_empty());
     assert!(titles(&app, json!({"query": "\"net reven\" harbour"})).await.is_empty(), "no parts of words");
+    assert_eq!(
+        titles(&app, json!({"query": "harbour \"net revenue\" \"the harbour\""})).await,
+        ["a", "c"],
+        "common words aside"
+    );
+    assert_eq!(titles(&app, json!({"query": "harbour \"net revenue\" \"before tax\""})).await, ["c"]);
+    assert_eq!(titles(&app, json!({"query": "harbour -net-makers"})).await, ["a", "c", "d"], "as it stands there");
     let common = app.post("/v1/search", json!({"query": "harbour \"of the\""})).await.expect(StatusCode::OK);
     assert!(common["degraded"][0].as_str().unwrap().starts_with("phrase: \"of the\""), "{common:#}");
 }
@@ -255,6 +262,19 @@ async fn neighbours_and_highlights_are_verbatim_at_their_offsets() {
     }
     let plain = app.search(json!({"query": "thermometers", "limit": 1})).await;
     assert!(plain[0].get("before").is_none() && plain[0].get("highlights").is_none());
+}
+
+#[tokio::test]
+async fn a_question_for_an_answer_is_never_refused_for_its_syntax() {
+    let app = TestApp::start().await;
+    with_documents(&app, &[("a", "A station by the sea has a blue door.", json!({}))]).await;
+    for question in [
+        "-what -colour -is -the -door -of -the -station -by -the -sea -please?".to_owned(),
+        format!("Which \"{}\"?", "x".repeat(600)),
+    ] {
+        app.post("/v1/search", json!({"query": question})).await.problem(422);
+        app.post("/v1/answers", json!({"question": question})).await.expect(StatusCode::OK);
+    }
 }
 
 #[tokio::test]

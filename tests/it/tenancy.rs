@@ -88,6 +88,8 @@ async fn the_servers_role_sees_no_row_without_a_workspace_and_cannot_leave_its_o
     let mut connection = PgConnection::connect(&url).await.unwrap();
     let index: uuid::Uuid =
         sqlx::query_scalar("select index_id from knowledge_bases").fetch_one(&mut connection).await.unwrap();
+    let (document, chunk): (uuid::Uuid, uuid::Uuid) =
+        sqlx::query_as("select document_id, chunk_id from chunk_search").fetch_one(&mut connection).await.unwrap();
     connection.execute("set role almanac_server").await.unwrap();
     let tables = sqlx::query(
         "select relname::text, relrowsecurity, relowner::regrole::text as owner
@@ -109,12 +111,14 @@ async fn the_servers_role_sees_no_row_without_a_workspace_and_cannot_leave_its_o
         "select count(*) from rank_chunks(array['{index}']::uuid[], null, null, null, null, null,
                                           array['''1:row''']::tsquery[], array[1]::bigint[], '{{1:1}}/1000000000', 100)"
     );
-    let by_document = by_words.replacen("null, null", "array(select id from documents), null", 1);
-    let by_phrase =
-        format!("select count(*) from phrase_chunks(array['{index}']::uuid[], null, '''1:row'''::tsquery, 'row', 10)");
+    let by_document = by_words.replacen("null, null", &format!("array['{document}']::uuid[], null"), 1);
+    let by_chunk = by_words.replacen("null, null", &format!("null, array['{chunk}']::uuid[]"), 1);
+    let by_phrase = format!(
+        "select count(*) from phrase_chunks(array['{index}']::uuid[], null, null, '''1:row'''::tsquery, 'row', 10)"
+    );
     for (workspace, visible) in [(FIRST_WORKSPACE, 1), ("01900000-0000-7000-8000-00000000dead", 0)] {
         connection.execute(enter(workspace)).await.unwrap();
-        for statement in [&by_words, &by_document, &by_phrase] {
+        for statement in [&by_words, &by_document, &by_chunk, &by_phrase] {
             let found: i64 =
                 sqlx::query_scalar(sqlx::AssertSqlSafe(statement.clone())).fetch_one(&mut connection).await.unwrap();
             assert_eq!(found, visible, "what workspace {workspace} sees by {statement}");
@@ -125,6 +129,7 @@ async fn the_servers_role_sees_no_row_without_a_workspace_and_cannot_leave_its_o
         "hidden_documents(null)",
         "nearest_exactly(null, null, null, 1)",
         "few_chunks(null, null, 1)",
+        "search_indexes()",
     ] {
         let called = connection.execute(sqlx::AssertSqlSafe(format!("select {step}"))).await;
         assert!(called.unwrap_err().to_string().contains("permission denied"), "{step} is the owner's");
@@ -150,6 +155,30 @@ async fn opening_a_store_twice_at_once_migrates_it_once() {
     let (first, second) = tokio::join!(Store::open(&url, None), Store::open(&url, None));
     first.unwrap().ping().await.unwrap();
     second.unwrap().ping().await.unwrap();
+}
+
+/// As a hosted PostgreSQL has it: the extension is there, and the owner of the database is nobody special.
+#[tokio::test]
+async fn an_owner_who_is_no_superuser_may_migrate() {
+    let mut url = url::Url::parse(&new_database().await).unwrap();
+    let mut admin = PgConnection::connect(url.as_str()).await.unwrap();
+    let owner = format!("owner_{}", uuid::Uuid::now_v7().simple());
+    for statement in [
+        "create extension vector".to_owned(),
+        "do $$ begin create role almanac_server; exception when duplicate_object or unique_violation then null; end $$"
+            .to_owned(),
+        format!("create role {owner} login createrole password 'secret'"),
+        format!("grant almanac_server to {owner} with admin option"),
+        format!("grant create, usage on schema public to {owner}"),
+        format!("alter schema public owner to {owner}"),
+    ] {
+        admin.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    }
+    let kept: Vec<(String, String)> =
+        url.query_pairs().filter(|(name, _)| name != "user").map(|(name, value)| (name.into(), value.into())).collect();
+    url.query_pairs_mut().clear().extend_pairs(kept).append_pair("user", &owner).append_pair("password", "secret");
+    let store = Store::open(&url.to_string().into(), None).await.unwrap();
+    store.ping().await.unwrap();
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ pub struct Query {
     /// What is searched for: without exclusions, phrases as plain words.
     pub text: String,
     pub phrases: Vec<String>,
-    pub excluded_words: Vec<String>,
-    pub excluded_phrases: Vec<String>,
+    /// Words and phrases.
+    pub excluded: Vec<String>,
 }
 
 impl Query {
@@ -22,12 +22,18 @@ impl Query {
         let mut parsed = Query::default();
         let mut rest = query;
         while let Some((space, part, after)) = next_part(rest) {
-            parsed.text.push_str(space);
+            // Two phrases may stand side by side without a space.
+            parsed.text.push_str(if space.is_empty() && !parsed.text.is_empty() { " " } else { space });
             parsed.take(part);
             rest = after;
         }
         parsed.check(query)?;
         Ok(parsed)
+    }
+
+    /// A text whose quotes and minus signs mean nothing.
+    pub fn literal(text: &str) -> Query {
+        Query { text: text.to_owned(), ..Query::default() }
     }
 
     fn take(&mut self, part: Part<'_>) {
@@ -37,19 +43,18 @@ impl Query {
                 self.text.push_str(phrase);
                 self.phrases.push(phrase.to_owned());
             }
-            Part::ExcludedWord(word) => self.excluded_words.push(word.to_owned()),
-            Part::ExcludedPhrase(phrase) => self.excluded_phrases.push(phrase.to_owned()),
+            Part::Excluded(words) => self.excluded.push(words.to_owned()),
         }
     }
 
     fn check(&self, query: &str) -> Result<(), String> {
-        let conditions = self.phrases.len() + self.excluded_words.len() + self.excluded_phrases.len();
+        let conditions = self.phrases.len() + self.excluded.len();
         if conditions > MAX_CONDITIONS {
             return Err(format!("has {conditions} phrases and exclusions; {MAX_CONDITIONS} are allowed"));
         }
-        let mut phrases = self.phrases.iter().chain(&self.excluded_phrases);
+        let mut phrases = self.phrases.iter().chain(&self.excluded);
         if phrases.any(|phrase| phrase.chars().count() > MAX_PHRASE) {
-            return Err(format!("has a phrase of more than {MAX_PHRASE} characters"));
+            return Err(format!("has a phrase or exclusion of more than {MAX_PHRASE} characters"));
         }
         if self.text.trim().is_empty() && !query.trim().is_empty() {
             return Err("names only what to leave out; say what to search for as well".to_owned());
@@ -62,8 +67,7 @@ impl Query {
 enum Part<'a> {
     Words(&'a str),
     Phrase(&'a str),
-    ExcludedWord(&'a str),
-    ExcludedPhrase(&'a str),
+    Excluded(&'a str),
 }
 
 /// White space, what follows it, and the rest.
@@ -77,11 +81,11 @@ fn next_part(text: &str) -> Option<(&str, Part<'_>, &str)> {
     }
     if let Some(excluded) = text.strip_prefix('-') {
         if let Some((phrase, rest)) = phrase(excluded) {
-            return Some((space, Part::ExcludedPhrase(phrase), rest));
+            return Some((space, Part::Excluded(phrase), rest));
         }
         if excluded.starts_with(char::is_alphabetic) {
             let (word, rest) = word(excluded);
-            return Some((space, Part::ExcludedWord(word), rest));
+            return Some((space, Part::Excluded(word), rest));
         }
     }
     let (words, rest) = word(text);
@@ -127,10 +131,8 @@ mod tests {
         let parsed = parse(r#"station "net revenue" -draft -"old price list" (2024)"#);
         assert_eq!(parsed.text.split_whitespace().collect::<Vec<_>>(), ["station", "net", "revenue", "(2024)"]);
         assert_eq!(parsed.phrases, ["net revenue"]);
-        assert_eq!(
-            (parsed.excluded_words, parsed.excluded_phrases),
-            (vec!["draft".into()], vec!["old price list".into()])
-        );
+        assert_eq!(parsed.excluded, ["draft", "old price list"]);
+        assert_eq!(parse("\"a b\"\"c d\"").text, "a b c d");
     }
 
     #[test]
@@ -139,7 +141,7 @@ mod tests {
             [r#"a 5" pipe and a 6" one"#, "re-entry at -5 degrees", r#"an open " quote"#, "a - b", r#""" "!""#, "-"]
         {
             let parsed = parse(query);
-            assert_eq!(parsed, Query { text: query.to_owned(), ..Query::default() }, "{query}");
+            assert_eq!(parsed, Query::literal(query), "{query}");
         }
     }
 

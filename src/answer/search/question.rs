@@ -6,7 +6,7 @@ use pgvector::HalfVector;
 use uuid::Uuid;
 
 use super::{
-    SearchError, SearchMode, SearchRequest,
+    SearchError, SearchMode,
     query::{Query, pattern},
     scope::{Group, Scope},
 };
@@ -15,13 +15,16 @@ use crate::{
     models::{Embedders, ModelError},
     store::{
         StoreError, Workspace,
-        chunks::SearchIndex,
-        search::{Narrowing, Phrase, TextRanking},
+        search::{Documents, Filter, Narrowing, Phrase, TextRanking},
     },
 };
 
 /// A phrase may stand in more chunks than are worth ranking.
 const MOST_WITH_PHRASE: i32 = 10_000;
+/// Lexemes × indexes in one tsquery; PostgreSQL takes some 50,000 in a row.
+const MOST_OPERANDS: usize = 20_000;
+/// Lexemes that may gather candidates: the rarest ones. All of them score.
+const MOST_GATHERING: usize = 200;
 
 /// A question as the legs understand it.
 #[derive(Debug)]
@@ -86,6 +89,7 @@ impl Question {
         let is_in = |id: &Uuid| group.indexes.iter().any(|index| index.id == *id);
         let mut terms: Vec<(String, i64)> = sums(&self.counts, is_in).into_iter().collect();
         terms.sort_unstable_by(|(a, in_a), (b, in_b)| in_a.cmp(in_b).then_with(|| a.cmp(b)));
+        terms.truncate(MOST_GATHERING.min(MOST_OPERANDS / group.indexes.len().max(1)).max(1));
         (!terms.is_empty()).then(|| TextRanking { terms, weights: sparse(&self.weights) })
     }
 }
@@ -94,53 +98,71 @@ impl Question {
 pub async fn narrow<'a>(
     workspace: &mut Workspace,
     scope: &'a Scope,
-    request: &'a SearchRequest,
+    filter: Option<&'a Filter>,
     query: &Query,
     degraded: &mut Vec<String>,
 ) -> Result<Narrowing<'a>, SearchError> {
-    if let Some(filter) = &request.filter {
-        filter.check().map_err(SearchError::Filter)?;
-    }
-    let mut narrowing = Narrowing { filter: scope.filter(request), ..Narrowing::default() };
-    let indexes = scope.indexes();
+    let statements = query.phrases.len() + query.excluded.len() + scope.groups.len();
+    let documents = match filter {
+        None => Documents::All,
+        Some(filter) if statements == 1 => Documents::Passing(filter, &scope.ids),
+        Some(filter) => Documents::These(workspace.passing_documents(filter, &scope.ids).await?),
+    };
+    let mut narrowing = Narrowing { documents, ..Narrowing::default() };
     for phrase in &query.phrases {
-        let holding = holding(workspace, &indexes, scope, &narrowing, phrase, degraded).await?;
-        narrowing.chunks = match (narrowing.chunks.take(), holding) {
-            (Some(chunks), Some(holding)) => Some(chunks.into_iter().filter(|chunk| holding.contains(chunk)).collect()),
-            (chunks, holding) => chunks.or(holding),
-        };
+        let holding = holding(workspace, scope, &narrowing, phrase, degraded).await?;
+        // Each phrase is looked for in what holds those before it.
+        narrowing.chunks = holding.or(narrowing.chunks.take());
     }
-    for phrase in &query.excluded_phrases {
-        let holding = holding(workspace, &indexes, scope, &narrowing, phrase, degraded).await?;
-        narrowing.excluded_chunks.extend(holding.into_iter().flatten());
+    let anywhere = Narrowing { documents: narrowing.documents.clone(), ..Narrowing::default() };
+    for excluded in &query.excluded {
+        let by_language = lexemes_by_language(excluded, scope);
+        // One word is told by its stem; what is several words, or a run of characters, only by how it stands there.
+        if by_language.iter().all(|lexemes| lexemes.len() <= 1) && by_language.iter().any(|lexemes| lexemes.len() == 1)
+        {
+            narrowing.excluded_terms.extend(by_language.into_iter().flatten());
+        } else if let Some(holding) = holding(workspace, scope, &anywhere, excluded, degraded).await? {
+            narrowing.excluded_chunks.extend(holding);
+        }
     }
-    for word in &query.excluded_words {
-        let lexemes = lexemes_by_language(word, scope).into_iter().flatten();
-        narrowing.excluded_terms.extend(lexemes);
-    }
+    narrowing.excluded_terms.sort_unstable();
+    narrowing.excluded_terms.dedup();
+    check_operands(narrowing.excluded_terms.len(), scope)?;
     Ok(narrowing)
 }
 
 /// The chunks that hold a phrase; `None` for one of common words alone, which no index knows.
 async fn holding(
     workspace: &mut Workspace,
-    indexes: &[SearchIndex],
     scope: &Scope,
     narrowing: &Narrowing<'_>,
     phrase: &str,
     degraded: &mut Vec<String>,
-) -> Result<Option<Vec<Uuid>>, StoreError> {
-    let lexemes = lexemes_by_language(phrase, scope);
+) -> Result<Option<Vec<Uuid>>, SearchError> {
+    let mut lexemes = lexemes_by_language(phrase, scope);
+    lexemes.sort_unstable();
+    lexemes.dedup();
     if lexemes.is_empty() || lexemes.iter().any(Vec::is_empty) {
         degraded.push(format!("phrase: \"{phrase}\" is made of words that are not indexed, and was not looked for"));
         return Ok(None);
     }
+    check_operands(lexemes.iter().map(Vec::len).sum(), scope)?;
     let looked_for = Phrase { lexemes, pattern: pattern(phrase) };
-    let found = workspace.phrase_chunks(indexes, narrowing.filter, &looked_for, MOST_WITH_PHRASE).await?;
+    let found = workspace.phrase_chunks(&scope.indexes(), narrowing, &looked_for, MOST_WITH_PHRASE).await?;
     if found.len() >= usize::try_from(MOST_WITH_PHRASE).unwrap_or(usize::MAX) {
-        degraded.push(format!("phrase: \"{phrase}\" is in more than {MOST_WITH_PHRASE} chunks; not all were ranked"));
+        degraded.push(format!("phrase: \"{phrase}\" is in more than {MOST_WITH_PHRASE} chunks; only these were seen"));
     }
     Ok(Some(found))
+}
+
+/// PostgreSQL nests the operands of a tsquery as it reads them, and its stack is bounded.
+fn check_operands(lexemes: usize, scope: &Scope) -> Result<(), SearchError> {
+    match lexemes.saturating_mul(scope.knowledge_bases.len()) > MOST_OPERANDS {
+        true => Err(SearchError::Query(
+            "has too many phrases and exclusions for so many knowledge bases; name fewer".into(),
+        )),
+        false => Ok(()),
+    }
 }
 
 fn lexemes_by_language(text: &str, scope: &Scope) -> Vec<Vec<String>> {
@@ -172,6 +194,7 @@ fn weights(lexemes: &BTreeMap<String, u32>, counts: &HashMap<String, i64>, chunk
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::chunks::SearchIndex;
 
     #[test]
     fn a_rarer_lexeme_weighs_more_and_none_weighs_less_than_nothing() {

@@ -8,7 +8,7 @@ use super::{SearchError, SearchMode, SearchRequest};
 use crate::{
     lexemes::Language,
     models::{Embedder, Embedders},
-    store::{Workspace, chunks::SearchIndex, knowledge_bases::KnowledgeBase, search::Filter},
+    store::{Workspace, chunks::SearchIndex, knowledge_bases::KnowledgeBase},
 };
 
 /// No workspace searches more knowledge bases in one request.
@@ -19,7 +19,8 @@ pub struct Scope {
     pub groups: Vec<Group>,
     /// In which the question is read.
     pub languages: Vec<Language>,
-    ids: Vec<Uuid>,
+    /// Of the knowledge bases.
+    pub ids: Vec<Uuid>,
 }
 
 /// Indexes whose vectors can be compared.
@@ -60,11 +61,6 @@ impl Scope {
 
     pub fn chunk_count(&self) -> i64 {
         self.knowledge_bases.iter().map(|base| base.chunk_count).sum()
-    }
-
-    /// The filter, with whose documents it is about.
-    pub fn filter<'a>(&'a self, request: &'a SearchRequest) -> Option<(&'a Filter, &'a [Uuid])> {
-        request.filter.as_ref().map(|filter| (filter, self.ids.as_slice()))
     }
 }
 

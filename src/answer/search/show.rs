@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::Range};
 use uuid::Uuid;
 
 use super::{
-    Duplicate, NeighbourChunk, SearchRequest, SearchResult, Span, collapse::Runs, explain, fuse::Fused,
+    Duplicate, NeighbourChunk, PER_LEG, SearchRequest, SearchResult, Span, collapse::Runs, explain, fuse::Fused,
     question::Question, scope::Scope,
 };
 use crate::{
@@ -24,7 +24,9 @@ pub async fn read(
     scope: &Scope,
     request: &SearchRequest,
     wanted: usize,
+    degraded: &mut Vec<String>,
 ) -> Result<Vec<SearchResult>, StoreError> {
+    let candidates = fused.len();
     let collapses = |id: Uuid| {
         let own = || scope.knowledge_bases.iter().any(|base| base.id == id && base.collapse_duplicates);
         request.collapse.unwrap_or_else(own)
@@ -44,6 +46,10 @@ pub async fn read(
         }
         rest = after;
     }
+    let all_were_seen = candidates < usize::try_from(PER_LEG).unwrap_or(usize::MAX);
+    if shown.results.len() < request.limit && !shown.runs.is_empty() && !all_were_seen {
+        degraded.push("collapse: nearly equal results took the places of others; ask with a filter".to_owned());
+    }
     Ok(shown.results)
 }
 
@@ -55,21 +61,24 @@ struct Shown {
 }
 
 impl Shown {
+    /// Once there are `wanted`, only duplicates of these are taken.
     fn take(&mut self, mut result: SearchResult, collapse: bool, wanted: usize) {
-        if collapse {
-            let runs = Runs::of(&result.content);
-            if let Some((first, _)) = self.runs.iter().find(|(_, other)| other.nearly_equal(&runs)) {
-                let duplicate =
-                    Duplicate { chunk_id: result.chunk_id, document_id: result.document_id, title: result.title };
-                self.results[*first].duplicates.get_or_insert_default().push(duplicate);
-                return;
-            }
-            result.duplicates = Some(Vec::new());
-            self.runs.push((self.results.len(), runs));
-        }
-        if self.results.len() < wanted {
+        let runs = collapse.then(|| Runs::of(&result.content));
+        if let Some(first) = runs.as_ref().and_then(|runs| self.like(runs)) {
+            let duplicate =
+                Duplicate { chunk_id: result.chunk_id, document_id: result.document_id, title: result.title };
+            first.duplicates.get_or_insert_default().push(duplicate);
+        } else if self.results.len() < wanted {
+            result.duplicates = collapse.then(Vec::new);
+            self.runs.extend(runs.map(|runs| (self.results.len(), runs)));
             self.results.push(result);
         }
+    }
+
+    /// The result that says nearly the same.
+    fn like(&mut self, runs: &Runs) -> Option<&mut SearchResult> {
+        let (first, _) = self.runs.iter().find(|(_, other)| other.nearly_equal(runs))?;
+        self.results.get_mut(*first)
     }
 }
 
@@ -152,6 +161,42 @@ fn spans(content: &str, start: i32, ranges: &[Range<usize>]) -> Vec<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn found(id: u128, content: &str) -> SearchResult {
+        SearchResult {
+            chunk_id: Uuid::from_u128(id),
+            document_id: Uuid::nil(),
+            knowledge_base_id: Uuid::nil(),
+            title: String::new(),
+            content: content.to_owned(),
+            score: 0.0,
+            page: None,
+            heading_path: Vec::new(),
+            start: 0,
+            end: 0,
+            language: Language::English,
+            metadata: serde_json::Value::Null,
+            highlights: None,
+            before: None,
+            after: None,
+            duplicates: None,
+            explain: None,
+        }
+    }
+
+    #[test]
+    fn duplicates_of_what_is_not_shown_any_more_are_left_out() {
+        let [a, b, c] = ["one two three four", "five six seven eight", "nine ten eleven twelve"];
+        let mut shown = Shown::default();
+        for (id, content) in [(1, a), (2, a), (3, b), (4, c), (5, c), (6, a), (7, b)] {
+            shown.take(found(id, content), true, 2);
+        }
+        let ids = |duplicates: &Option<Vec<Duplicate>>| -> Vec<u128> {
+            duplicates.iter().flatten().map(|duplicate| duplicate.chunk_id.as_u128()).collect()
+        };
+        let found: Vec<_> = shown.results.iter().map(|r| (r.chunk_id.as_u128(), ids(&r.duplicates))).collect();
+        assert_eq!(found, [(1, vec![2, 6]), (3, vec![7])]);
+    }
 
     #[test]
     fn highlights_count_characters_of_the_document() {

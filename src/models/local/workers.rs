@@ -98,7 +98,8 @@ fn work(bert: &Bert, queue: &Queue, helpers: usize) {
         let counts: Vec<usize> = sequences.iter().map(Vec::len).collect();
         let sequences = sequences.concat();
         let tokens: usize = sequences.iter().map(Vec::len).sum();
-        let threads = if tokens >= HELPED_TOKENS { helpers } else { 1 };
+        // Several questions keep the other threads busy as it is.
+        let threads = if sequences.len() == 1 && tokens >= HELPED_TOKENS { helpers } else { 1 };
         // A panic would be a bug of ours; it costs these callers their answer, but never the process its worker.
         let Ok(vectors) = catch_unwind(AssertUnwindSafe(|| bert.embed(&sequences, &mut scratch, threads))) else {
             continue;

@@ -67,24 +67,28 @@ impl Filter {
     pub(super) fn push_sql(&self, sql: &mut Sql) {
         match self {
             Filter::Eq { key, value } => push_comparison(sql, key, Comparison::Equal, value),
-            Filter::Ne { key, value } => push_others(sql, |sql| push_comparison(sql, key, Comparison::Equal, value)),
+            Filter::Ne { .. } | Filter::Nin { .. } => push_others(sql, |sql| self.push_excluded(sql)),
             Filter::Gt { key, value } => push_comparison(sql, key, Comparison::Greater, value),
             Filter::Gte { key, value } => push_comparison(sql, key, Comparison::GreaterOrEqual, value),
             Filter::Lt { key, value } => push_comparison(sql, key, Comparison::Less, value),
             Filter::Lte { key, value } => push_comparison(sql, key, Comparison::LessOrEqual, value),
             Filter::In { key, value } => push_any(sql, key, value),
-            Filter::Nin { key, value } => push_others(sql, |sql| push_any(sql, key, value)),
             Filter::And { filters } => push_all_of(sql, filters),
             Filter::Or { filters } => push_any_of(sql, filters),
         }
     }
 
-    /// What a document must not be; its documents are found by what they are not.
-    fn negated(&self) -> Option<Filter> {
-        match self.clone() {
-            Filter::Ne { key, value } => Some(Filter::Eq { key, value }),
-            Filter::Nin { key, value } => Some(Filter::In { key, value }),
-            _ => None,
+    /// Whether its documents are found by what they are not.
+    fn is_negative(&self) -> bool {
+        matches!(self, Filter::Ne { .. } | Filter::Nin { .. })
+    }
+
+    /// Appends a statement that gives what a negative filter does not pass.
+    fn push_excluded(&self, sql: &mut Sql) {
+        match self {
+            Filter::Ne { key, value } => push_comparison(sql, key, Comparison::Equal, value),
+            Filter::Nin { key, value } => push_any(sql, key, value),
+            positive => positive.push_sql(sql),
         }
     }
 }
@@ -183,15 +187,20 @@ const METADATA: &str =
     "select document_id from document_metadata where knowledge_base_id = any ($1) and key = metadata_text(";
 
 fn push_others(sql: &mut Sql, excluded: impl FnOnce(&mut Sql)) {
-    sql.push(ALL).push(" and document_id not in (");
+    sql.push("select document_id from (").push(ALL).push(") every where true");
+    push_but_not(sql, "every", excluded);
+}
+
+/// `not exists` is an anti-join whatever the sizes; `not in` walks a list that does not fit into memory for every row.
+fn push_but_not(sql: &mut Sql, of: &str, excluded: impl FnOnce(&mut Sql)) {
+    sql.push(" and not exists (select from (");
     excluded(sql);
-    sql.push(")");
+    sql.push(format_args!(") excluded where excluded.document_id = {of}.document_id)"));
 }
 
 /// Begins with a condition that an index finds, where there is one.
 fn push_all_of(sql: &mut Sql, filters: &[Filter]) {
-    let (negative, positive): (Vec<&Filter>, Vec<&Filter>) =
-        filters.iter().partition(|filter| filter.negated().is_some());
+    let (negative, positive): (Vec<&Filter>, Vec<&Filter>) = filters.iter().partition(|filter| filter.is_negative());
     let mut positive = positive.into_iter();
     sql.push("select document_id from (");
     match positive.next() {
@@ -204,10 +213,8 @@ fn push_all_of(sql: &mut Sql, filters: &[Filter]) {
         filter.push_sql(sql);
         sql.push(")");
     }
-    for excluded in negative.into_iter().filter_map(Filter::negated) {
-        sql.push(" and document_id not in (");
-        excluded.push_sql(sql);
-        sql.push(")");
+    for filter in negative {
+        push_but_not(sql, "first", |sql| filter.push_excluded(sql));
     }
 }
 

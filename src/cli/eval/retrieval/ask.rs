@@ -72,6 +72,8 @@ async fn one(client: &Client, knowledge_base: &str, question: &str, manner: Mann
     });
     if let Some(weight) = manner.fusion_weight {
         body["fusion_weight"] = json!(weight);
+        // A reranker's order would hide what the weight does.
+        body["rerank"] = json!(false);
     }
     let asked = Cell::new(Instant::now());
     let request = async || {
