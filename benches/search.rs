@@ -161,14 +161,17 @@ impl Bench {
 
     /// HTTP against its parts, question by question in turn.
     async fn compare(&self, base: &Filled, index: &str) {
+        // Of another size they would be other questions: vectors of those that were asked are kept.
+        let index_and_size = format!("{index} {}", base.chunks);
         let (mut bare, mut over_http, mut filtered, mut embedding) = (vec![], vec![], vec![], vec![]);
         for (number, question) in self.questions.iter().enumerate() {
             // Nobody has asked any of these, so no vector is kept.
-            let (embed_ms, sql_ms) = self.bare(base, &format!("{question} {index} a{number}")).await;
-            let (http_ms, _) = self.search(base, &format!("{question} {index} b{number}"), "hybrid", None).await;
+            let (embed_ms, sql_ms) = self.bare(base, &format!("{question} {index_and_size} a{number}")).await;
+            let (http_ms, _) =
+                self.search(base, &format!("{question} {index_and_size} b{number}"), "hybrid", None).await;
             let filter = json!({"type": "eq", "key": "bucket", "value": number % BUCKETS});
             let (filter_ms, found) =
-                self.search(base, &format!("{question} {index} c{number}"), "hybrid", Some(filter)).await;
+                self.search(base, &format!("{question} {index_and_size} c{number}"), "hybrid", Some(filter)).await;
             assert_eq!(found["results"].as_array().map_or(0, Vec::len), 10, "the full number of results");
             embedding.push(embed_ms);
             bare.push(embed_ms + sql_ms);

@@ -82,7 +82,7 @@ pub const SETTINGS: &[Setting] = &[
     secret("rerank_key", "", "key of the reranker"),
     setting("rerank_model", "", "name of the reranking model, where the server wants one"),
     setting("rerank_timeout_ms", "2000", "how long a search waits for the reranker, 50 to 60000"),
-    setting("hnsw_threshold", "20000", "chunks from which on a knowledge base gets an HNSW index; 0: never"),
+    setting("hnsw_threshold", "10000", "chunks from which on a knowledge base gets an HNSW index; 0: never"),
     setting("hnsw_memory_mb", "512", "memory that PostgreSQL may use to build one, 16 to 65536"),
     setting("pdf_engine", "pdfboss", "pdfboss or pdf-extract"),
     setting(
@@ -278,7 +278,7 @@ impl Reader<'_> {
             llm_context_tokens: self.number("llm_context_tokens", 8_192, 1_024, 2_000_000),
             embedding: self.remote_embedding(),
             rerank: self.remote_reranker(),
-            hnsw_threshold: self.number("hnsw_threshold", 20_000, 0, 1_000_000_000),
+            hnsw_threshold: self.number("hnsw_threshold", 10_000, 0, 1_000_000_000),
             hnsw_memory_mb: self.number("hnsw_memory_mb", 512, 16, 65_536),
             pdf_engine: self
                 .choice("pdf_engine", &[("pdfboss", PdfEngine::Pdfboss), ("pdf-extract", PdfEngine::PdfExtract)]),
