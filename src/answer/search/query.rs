@@ -3,6 +3,9 @@
 
 /// Phrases and exclusions of one query together.
 const MAX_CONDITIONS: usize = 10;
+/// A text of more words is prose, whose quotes and dashes are nobody's conditions: requiring what long questions quote cost
+/// CISI 0.03 of its nDCG@10.
+const MAX_WORDS: usize = 32;
 /// Characters of a phrase.
 const MAX_PHRASE: usize = 500;
 
@@ -19,6 +22,9 @@ pub struct Query {
 impl Query {
     /// Says what is wrong with a query that cannot be searched for.
     pub fn parse(query: &str) -> Result<Query, String> {
+        if query.split_whitespace().nth(MAX_WORDS).is_some() {
+            return Ok(Query::literal(query));
+        }
         let mut parsed = Query::default();
         let mut rest = query;
         while let Some((space, part, after)) = next_part(rest) {
@@ -143,6 +149,12 @@ mod tests {
             let parsed = parse(query);
             assert_eq!(parsed, Query::literal(query), "{query}");
         }
+    }
+
+    #[test]
+    fn a_long_text_is_prose() {
+        let query = format!("{} \"net revenue\" -draft", "word ".repeat(31));
+        assert_eq!(parse(&query), Query::literal(&query));
     }
 
     #[test]
