@@ -197,7 +197,7 @@ impl Bench {
         let workspace_id = self.workspace_id().await;
         let mut workspace = self.app.store.snapshot(workspace_id).await.expect("a snapshot");
         let words: Vec<String> = asked.keys().cloned().collect();
-        let counts = workspace.lexeme_counts(&[base.index.id], &words).await.expect("counts");
+        let counts = workspace.lexeme_counts(&[base.index], &words).await.expect("counts");
         let mut terms: Vec<(String, i64)> = counts.into_iter().map(|(_, lexeme, count)| (lexeme, count)).collect();
         terms.sort_by_key(|(_, count)| *count);
         let idf = |count: i64| ((base.chunks as f64 - count as f64 + 0.5) / (count as f64 + 0.5) + 1.0).ln() as f32;

@@ -163,7 +163,6 @@ struct NewVersion<'a> {
     title: &'a str,
     markdown: bool,
     language: Language,
-    language_name: String,
     pages: serde_json::Value,
     page_count: Option<u32>,
     warnings: Vec<String>,
@@ -171,14 +170,12 @@ struct NewVersion<'a> {
 
 impl<'a> NewVersion<'a> {
     fn of(document: &'a DocumentRow, target: &Target, title: &'a str, extracted: &Extracted) -> NewVersion<'a> {
-        let language = target.language_of(&extracted.text);
         NewVersion {
             document,
             index: target.index,
             title,
             markdown: extracted.markdown,
-            language,
-            language_name: language.name(),
+            language: target.language_of(&extracted.text),
             pages: serde_json::to_value(&extracted.pages).unwrap_or_default(),
             page_count: extracted.pages.last().map(|page| page.number),
             warnings: extracted.warnings.iter().map(ToString::to_string).collect(),
@@ -192,7 +189,7 @@ impl<'a> NewVersion<'a> {
             title: self.title,
             text: chunked.text(),
             markdown: self.markdown,
-            language: &self.language_name,
+            language: self.language.name(),
             pages: self.pages.clone(),
             page_count: self.page_count,
             chunk_count: chunked.len(),

@@ -15,7 +15,7 @@ use super::{
     meaning::{cosine, vectors},
     numbers::{Stated, figures},
     passages::Passage,
-    sentences::sentences,
+    sentences::{begins_item, sentences},
     words::Words,
 };
 use crate::{
@@ -120,9 +120,7 @@ fn claims(answer: &str, language: Language) -> Vec<Claim> {
 }
 
 fn is_item(sentence: &str) -> bool {
-    let digits = sentence.trim_start_matches(|c: char| c.is_ascii_digit());
-    ["- ", "* ", "+ ", "• "].iter().any(|mark| sentence.starts_with(mark))
-        || digits.len() < sentence.len() && (digits.starts_with(". ") || digits.starts_with(") "))
+    begins_item(sentence) || sentence.starts_with("• ")
 }
 
 /// A heading, a question and a short announcement of what follows ("Here is what I found:") state nothing by themselves,

@@ -193,29 +193,7 @@ pub mod tests {
             chunk_id: Uuid::from_u128(document * 1_000_000 + u128::from(start.unsigned_abs())),
             document_id: Uuid::from_u128(document),
             title: format!("Document {document}"),
-            ..found(start, content)
-        }
-    }
-
-    fn found(start: i32, content: &str) -> SearchResult {
-        SearchResult {
-            chunk_id: Uuid::nil(),
-            document_id: Uuid::nil(),
-            knowledge_base_id: Uuid::nil(),
-            title: String::new(),
-            content: content.to_owned(),
-            score: 1.0,
-            page: None,
-            heading_path: Vec::new(),
-            start,
-            end: start + characters(content),
-            language: crate::lexemes::Language::English,
-            metadata: serde_json::json!({}),
-            highlights: None,
-            before: None,
-            after: None,
-            duplicates: None,
-            explain: None,
+            ..SearchResult::of_text(start, content)
         }
     }
 

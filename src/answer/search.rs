@@ -330,3 +330,29 @@ impl Clock {
         lap
     }
 }
+
+#[cfg(test)]
+impl SearchResult {
+    /// Says `content`, from character `start` of a document on.
+    pub fn of_text(start: i32, content: &str) -> SearchResult {
+        SearchResult {
+            chunk_id: Uuid::nil(),
+            document_id: Uuid::nil(),
+            knowledge_base_id: Uuid::nil(),
+            title: String::new(),
+            content: content.to_owned(),
+            score: 1.0,
+            page: None,
+            heading_path: Vec::new(),
+            start,
+            end: start + i32::try_from(content.chars().count()).expect("a short text"),
+            language: Language::English,
+            metadata: serde_json::json!({}),
+            highlights: None,
+            before: None,
+            after: None,
+            duplicates: None,
+            explain: None,
+        }
+    }
+}

@@ -34,12 +34,15 @@ fn blocks(text: &str) -> Vec<Range<usize>> {
 
 /// Blank lines, headings, list items, quotes and table rows.
 fn begins_block(line: &str) -> bool {
-    let number = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    let numbered = number.len() < line.len() && (number.starts_with(". ") || number.starts_with(") "));
-    line.is_empty()
-        || numbered
-        || line.starts_with(['#', '|', '>'])
-        || ["- ", "* ", "+ "].iter().any(|mark| line.starts_with(mark))
+    line.is_empty() || line.starts_with(['#', '|', '>']) || begins_item(line)
+}
+
+/// Whether a text begins with the mark of a list item, as Markdown has it.
+pub fn begins_item(text: &str) -> bool {
+    let after_number = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let numbered =
+        after_number.len() < text.len() && (after_number.starts_with(". ") || after_number.starts_with(") "));
+    numbered || ["- ", "* ", "+ "].iter().any(|mark| text.starts_with(mark))
 }
 
 fn sentences_of_block(text: &str, block: Range<usize>) -> Vec<Range<usize>> {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{
     batches::{KEEP_ALIVE, event},
-    body::Body,
+    body::{Body, check_share},
     problem::{Problem, REQUEST_ID},
     search::{check_ids, check_limit, check_question},
     session::{CanRead, Session},
@@ -64,7 +64,7 @@ async fn answers(session: Session<CanRead>, Body(body): Body<AnswerBody>) -> Res
         knowledge_base_ids: check_ids(body.knowledge_base_ids)?,
         limit: check_limit(body.limit, DEFAULT_PASSAGES)?,
         filter: body.filter,
-        min_support: check_support(body.min_support)?.unwrap_or(session.config.min_support),
+        min_support: check_share("/min_support", body.min_support)?.unwrap_or(session.config.min_support),
         key_id: Some(session.caller.key_id),
     };
     if body.stream.unwrap_or(false) {
@@ -72,15 +72,6 @@ async fn answers(session: Session<CanRead>, Body(body): Body<AnswerBody>) -> Res
     }
     let answer = answer::answer(&session.answering(), session.workspace_id(), &request, &mut |_| {}).await?;
     Ok(Json(answer).into_response())
-}
-
-fn check_support(support: Option<f32>) -> Result<Option<f32>, Problem> {
-    match support {
-        Some(support) if !(0.0..=1.0).contains(&support) => {
-            Err(Problem::invalid("/min_support", "must be from 0 to 1"))
-        }
-        support => Ok(support),
-    }
 }
 
 /// Events as they come. The work belongs to the stream: a client that leaves ends it.

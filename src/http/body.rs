@@ -188,6 +188,16 @@ pub fn check_description(description: Option<&str>) -> Result<(), Problem> {
     }
 }
 
+/// A share of a whole, where one is given.
+pub fn check_share<T: PartialOrd + From<u8> + Copy>(pointer: &str, share: Option<T>) -> Result<Option<T>, Problem> {
+    match share {
+        Some(share) if !(T::from(0)..=T::from(1)).contains(&share) => {
+            Err(Problem::invalid(pointer, "must be from 0 to 1"))
+        }
+        share => Ok(share),
+    }
+}
+
 /// Metadata and the like: an object, within bounds, without what PostgreSQL cannot keep.
 pub fn check_metadata(pointer: &str, value: &Value) -> Result<(), Problem> {
     const MOST_BYTES: usize = 16 * 1024;

@@ -14,7 +14,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    body::{Body, Id, Page, PageParams, Params, check_description, check_name, csv_response, default_limit, wants_csv},
+    body::{
+        Body, Id, Page, PageParams, Params, check_description, check_name, check_share, csv_response, default_limit,
+        wants_csv,
+    },
     problem::{Code, Problem},
     session::{CanAdminister, CanAsk, CanRead, Session},
 };
@@ -269,10 +272,7 @@ async fn ask(
     if question.is_empty() || question.chars().count() > MAX_QUESTION {
         return Err(Problem::invalid("/question", format!("must be 1 to {MAX_QUESTION} characters")));
     }
-    let min_confidence = body.min_confidence.unwrap_or(session.config.min_confidence);
-    if !(0.0..=1.0).contains(&min_confidence) {
-        return Err(Problem::invalid("/min_confidence", "must be from 0 to 1"));
-    }
+    let min_confidence = check_share("/min_confidence", body.min_confidence)?.unwrap_or(session.config.min_confidence);
     if let Some(previous) = body.previous_query_id {
         let (known, _) = session.workspace().await?.query(previous).await?;
         if known["database_id"] != id.to_string() {

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    body::{Body, Id, Page, PageParams, Params, check_description, check_metadata, check_name},
+    body::{Body, Id, Page, PageParams, Params, check_description, check_metadata, check_name, check_share},
     problem::{Code, Problem},
     session::{CanRead, CanWrite, Session},
 };
@@ -196,9 +196,7 @@ async fn change(
     if let Some(metadata) = &body.metadata {
         check_metadata("/metadata", metadata)?;
     }
-    if body.fusion_weight.is_some_and(|weight| !(0.0..=1.0).contains(&weight)) {
-        return Err(Problem::invalid("/fusion_weight", "must be from 0 to 1"));
-    }
+    check_share("/fusion_weight", body.fusion_weight)?;
     let mut workspace = session.workspace().await?;
     let before = workspace.knowledge_base(id).await?;
     body.reindex(&session, &mut workspace, &before).await?;

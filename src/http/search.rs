@@ -7,7 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    body::Body,
+    body::{Body, check_share},
     problem::Problem,
     session::{CanRead, Session},
 };
@@ -70,7 +70,7 @@ async fn search(session: Session<CanRead>, Body(body): Body<SearchBody>) -> Resu
         limit: check_limit(body.limit, DEFAULT_RESULTS)?,
         filter: body.filter,
         min_score: body.min_score,
-        fusion_weight: check_weight(body.fusion_weight)?,
+        fusion_weight: check_share("/fusion_weight", body.fusion_weight)?,
         rerank: body.rerank,
         collapse: body.collapse,
         expand: check_expand(body.expand)?,
@@ -82,15 +82,6 @@ async fn search(session: Session<CanRead>, Body(body): Body<SearchBody>) -> Resu
 
 fn check_query(query: &str) -> Result<Query, Problem> {
     Query::parse(&check_question("/query", query)?).map_err(|detail| Problem::invalid("/query", detail))
-}
-
-fn check_weight(weight: Option<f64>) -> Result<Option<f64>, Problem> {
-    match weight {
-        Some(weight) if !(0.0..=1.0).contains(&weight) => {
-            Err(Problem::invalid("/fusion_weight", "must be from 0 to 1"))
-        }
-        weight => Ok(weight),
-    }
 }
 
 fn check_expand(expand: Option<usize>) -> Result<usize, Problem> {

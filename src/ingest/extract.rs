@@ -14,6 +14,7 @@ mod docx;
 mod drawing;
 mod email;
 mod epub;
+mod formula;
 mod html;
 mod legacy;
 pub mod limits;

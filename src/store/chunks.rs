@@ -48,7 +48,7 @@ pub struct IndexedVersion<'a> {
     pub text: &'a str,
     pub markdown: bool,
     /// Of its lexemes.
-    pub language: &'a str,
+    pub language: String,
     /// Where pages start, as JSON: kept for whoever chunks the text again.
     pub pages: Value,
     pub page_count: Option<u32>,
@@ -119,7 +119,7 @@ impl Workspace {
         self.insert_groups(&place, groups, &mut lexemes, &mut chunks).await?;
         self.unstage_embeddings(document.id).await?;
         self.count(&lexemes, &chunks).await?;
-        self.add_language(document.knowledge_base_id, version.language).await?;
+        self.add_language(document.knowledge_base_id, &version.language).await?;
         Ok(Indexed::Done)
     }
 

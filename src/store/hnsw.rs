@@ -94,12 +94,13 @@ async fn perform(owner: &mut PgConnection, task: &Task, memory_megabytes: u32) -
             tracing::info!(%index_id, "building an HNSW graph");
             // Searches need the processors, too.
             let helpers = std::thread::available_parallelism().map_or(0, |cores| cores.get() / 8);
+            let graph: String = sqlx::query_scalar("select hnsw_name($1)").bind(number).fetch_one(&mut *owner).await?;
             run(owner, format!("set maintenance_work_mem = '{memory_megabytes}MB'")).await?;
             run(owner, format!("set max_parallel_maintenance_workers = {helpers}")).await?;
             run(
                 owner,
                 format!(
-                    "create index concurrently idx_chunk_search_embedding_{number} on public.chunk_search
+                    "create index concurrently {graph} on public.chunk_search
                      using hnsw ((embedding::halfvec({dimensions})) halfvec_cosine_ops)
                      with (m = {M}, ef_construction = {EF_CONSTRUCTION})
                      where index_id = '{index_id}'"

@@ -84,14 +84,14 @@ impl Workspace {
     /// In how many chunks of each of these indexes each lexeme occurs; absent means none.
     pub async fn lexeme_counts(
         &mut self,
-        indexes: &[Uuid],
+        indexes: &[SearchIndex],
         lexemes: &[String],
     ) -> Result<Vec<(Uuid, String, i64)>, StoreError> {
         let rows = sqlx::query!(
             "select index_id, lexeme, chunk_count
              from lexeme_stats
              where index_id = any ($1) and lexeme = any ($2) and chunk_count > 0",
-            indexes,
+            &ids(indexes),
             lexemes
         )
         .fetch_all(self.connection())

@@ -75,10 +75,9 @@ impl Question {
     ) -> Result<Question, StoreError> {
         let lexemes = lexemes::asked(text, &scope.languages);
         let asked: Vec<String> = lexemes.keys().cloned().collect();
-        let indexes: Vec<Uuid> = scope.indexes().iter().map(|index| index.id).collect();
         let counts = match mode {
             SearchMode::Vector => Vec::new(),
-            SearchMode::Hybrid | SearchMode::Text => workspace.lexeme_counts(&indexes, &asked).await?,
+            SearchMode::Hybrid | SearchMode::Text => workspace.lexeme_counts(&scope.indexes(), &asked).await?,
         };
         let weights = weights(&lexemes, &sums(&counts, |_| true), scope.chunk_count());
         Ok(Question { vectors, lexemes, weights, counts })
@@ -109,25 +108,24 @@ pub async fn narrow<'a>(
         Some(filter) => Documents::These(workspace.passing_documents(filter, &scope.ids).await?),
     };
     let mut narrowing = Narrowing { documents, ..Narrowing::default() };
-    for phrase in &query.phrases {
-        let holding = holding(workspace, scope, &narrowing, phrase, degraded).await?;
-        // Each phrase is looked for in what holds those before it.
-        narrowing.chunks = holding.or(narrowing.chunks.take());
-    }
-    let anywhere = Narrowing { documents: narrowing.documents.clone(), ..Narrowing::default() };
     for excluded in &query.excluded {
         let by_language = lexemes_by_language(excluded, scope);
         // One word is told by its stem; what is several words, or a run of characters, only by how it stands there.
         if by_language.iter().all(|lexemes| lexemes.len() <= 1) && by_language.iter().any(|lexemes| lexemes.len() == 1)
         {
             narrowing.excluded_terms.extend(by_language.into_iter().flatten());
-        } else if let Some(holding) = holding(workspace, scope, &anywhere, excluded, degraded).await? {
+        } else if let Some(holding) = holding(workspace, scope, &narrowing, excluded, degraded).await? {
             narrowing.excluded_chunks.extend(holding);
         }
     }
     narrowing.excluded_terms.sort_unstable();
     narrowing.excluded_terms.dedup();
     check_operands(narrowing.excluded_terms.len(), scope)?;
+    for phrase in &query.phrases {
+        let holding = holding(workspace, scope, &narrowing, phrase, degraded).await?;
+        // Each phrase is looked for in what holds those before it.
+        narrowing.chunks = holding.or(narrowing.chunks.take());
+    }
     Ok(narrowing)
 }
 

@@ -163,25 +163,7 @@ mod tests {
     use super::*;
 
     fn found(id: u128, content: &str) -> SearchResult {
-        SearchResult {
-            chunk_id: Uuid::from_u128(id),
-            document_id: Uuid::nil(),
-            knowledge_base_id: Uuid::nil(),
-            title: String::new(),
-            content: content.to_owned(),
-            score: 0.0,
-            page: None,
-            heading_path: Vec::new(),
-            start: 0,
-            end: 0,
-            language: Language::English,
-            metadata: serde_json::Value::Null,
-            highlights: None,
-            before: None,
-            after: None,
-            duplicates: None,
-            explain: None,
-        }
+        SearchResult { chunk_id: Uuid::from_u128(id), ..SearchResult::of_text(0, content) }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Formulas (Office Math, ECMA-376 part 1, 22.1) on one line, as one would type them: `x^2`, `(a+b)/c`.
 
 use super::super::ExtractFailure;
+use super::super::formula::grouped;
 use super::super::xml::Xml;
 
 /// The text of the open element, which is closed.
@@ -36,14 +37,6 @@ fn push_after(sign: char, text: &str, out: &mut String) {
     if !text.is_empty() {
         out.push(sign);
         out.push_str(&grouped(text));
-    }
-}
-
-/// In parentheses, unless it is one number or name.
-fn grouped(text: &str) -> String {
-    match text.chars().all(char::is_alphanumeric) {
-        true => text.to_owned(),
-        false => format!("({text})"),
     }
 }
 

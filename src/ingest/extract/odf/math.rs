@@ -1,6 +1,7 @@
 //! Formulas (MathML 3, presentation elements) on one line, as one would type them: `x^2`, `(a+b)/c`.
 
 use super::super::ExtractFailure;
+use super::super::formula::grouped;
 use super::super::xml::{Node, Xml};
 use super::WHAT;
 
@@ -47,14 +48,6 @@ fn written(name: &str, parts: &[String]) -> Option<String> {
         "msubsup" | "munderover" => Some(joined(&["_", "^"])),
         "msqrt" => Some(format!("√{}", grouped(&parts.concat()))),
         _ => Some(parts.concat()),
-    }
-}
-
-/// In parentheses, unless it is one number or name.
-fn grouped(text: &str) -> String {
-    match text.chars().all(char::is_alphanumeric) {
-        true => text.to_owned(),
-        false => format!("({text})"),
     }
 }
 
