@@ -6,10 +6,14 @@
 //! the password. What the rows look like as JSON is said in [`super::run`].
 
 mod access;
+mod estimate;
+mod meter;
 mod postgres;
+mod privileges;
 mod relay;
 mod sqlite;
 mod sqlite_confine;
+mod stop;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +22,12 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use self::access::{Access, HostRule, InvalidHostRule, OwnPostgres};
-pub(in crate::text_to_sql) use self::relay::Meter;
-pub(in crate::text_to_sql) use self::sqlite::Stop;
+pub use self::estimate::Estimate;
+pub(in crate::text_to_sql) use self::meter::Meter;
+pub use self::privileges::{Privileges, Warning, WarningCode};
+pub(in crate::text_to_sql) use self::stop::Stop;
 use super::guard::ReadOnlySql;
+use super::introspect::Samples;
 use super::run::{Caps, Rows};
 use super::schema::{Engine, Schema};
 
@@ -29,8 +36,14 @@ use super::schema::{Engine, Schema};
 pub trait SqlEngine: Send + Sync {
     fn engine(&self) -> Engine;
 
-    /// What the login can see: schemas, tables, columns, keys, comments, sizes and sample values.
-    async fn introspect(&self) -> Result<Schema, EngineError>;
+    /// What the login can see: schemas, tables, columns, keys, comments, sizes, and the sample values asked for.
+    async fn introspect(&self, samples: &Samples) -> Result<Schema, EngineError>;
+
+    /// What the login could do if we let it, as far as the engine tells.
+    async fn privileges(&self) -> Result<Privileges, EngineError>;
+
+    /// What the engine expects a statement to take, without running it; nothing where it does not say.
+    async fn estimate(&self, statement: &ReadOnlySql, deadline: Duration) -> Result<Option<Estimate>, EngineError>;
 
     /// Runs a statement that passed the guard, within `caps`. Dropping the future stops the statement in the engine.
     async fn run(&self, statement: &ReadOnlySql, caps: &Caps) -> Result<Rows, EngineError>;

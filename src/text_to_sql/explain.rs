@@ -8,7 +8,7 @@ use sqlparser::ast::{
     LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, Statement, TableFactor, UnaryOperator,
     Value,
 };
-use sqlparser::dialect::{Dialect, PostgreSqlDialect, SQLiteDialect};
+use sqlparser::dialect::{Dialect, MsSqlDialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect};
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
@@ -23,7 +23,9 @@ const MAX_DEPTH: usize = 12;
 pub fn restate(sql: &str, engine: Engine) -> String {
     let dialect: &dyn Dialect = match engine {
         Engine::Postgres => &PostgreSqlDialect {},
+        Engine::Mysql => &MySqlDialect {},
         Engine::Sqlite => &SQLiteDialect {},
+        Engine::Mssql => &MsSqlDialect {},
     };
     let parsed = if sql.len() <= MAX_SQL_BYTES { Parser::parse_sql(dialect, sql).ok() } else { None };
     match parsed.as_deref() {

@@ -13,8 +13,13 @@ mod expressions;
 mod from;
 mod functions;
 mod lexical;
+mod mssql;
+mod mssql_grammar;
+mod mysql;
 mod parse;
+mod pivot;
 mod postgres;
+mod row_filter;
 mod scope;
 mod sqlite;
 mod sqlite_grammar;
@@ -23,12 +28,15 @@ mod violation;
 mod walk;
 mod words;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::schema::{Engine, Schema};
 use dialect::Dialect;
 use lexical::Canonical;
+pub use row_filter::check_row_filter;
 pub use violation::{Violation, ViolationCode};
 use walk::{Findings, Rewrite};
 
@@ -37,6 +45,8 @@ use walk::{Findings, Rewrite};
 pub struct Policy {
     /// Functions an admin approved, lower case; with their schema (`sales.margin`) if statements must name it.
     pub approved_functions: Vec<String>,
+    /// What the caller's key says about the caller, for row filters: `tenant` is 42. Texts, numbers and booleans.
+    pub attributes: BTreeMap<String, serde_json::Value>,
 }
 
 /// A statement that reads, and reads only what its author may see. Only [`check`] makes one.
@@ -88,8 +98,9 @@ const MAX_ROUNDS: usize = 2;
 /// Checks one statement for the tables and columns of `schema` that are not hidden.
 ///
 /// The violations are all that could be found, most basic first. The text that passes may differ from `sql`: comments
-/// are gone, white space is single, `*` over a table with hidden columns names the visible ones, SQLite's double-quoted
-/// strings are single-quoted, and PostgreSQL's tables carry their schema.
+/// are gone, white space is single, `*` over a table with hidden columns names the visible ones, a table with a row
+/// filter is a derived table, SQLite's double-quoted strings are single-quoted, tables of PostgreSQL and SQL Server carry
+/// their schema, and those of MySQL and SQL Server are spelled as the catalog spells them.
 pub fn check(sql: &str, schema: &Schema, policy: &Policy) -> Result<ReadOnlySql, Vec<Violation>> {
     let dialect = Dialect::of(schema.engine);
     let mut canonical = lexical::read(sql, dialect).map_err(|violation| vec![violation])?;
@@ -137,6 +148,10 @@ fn rewritten(
     let mut text = String::with_capacity(canonical.text.len() + 256);
     let mut at = 0;
     for Rewrite { range, with } in rewrites {
+        if range.start < at {
+            let detail = "The statement names something in a way that cannot be rewritten; leave out its schema.";
+            return Err(vec![Violation::new(ViolationCode::ParserGap, detail)]);
+        }
         text.push_str(&canonical.text[at..range.start]);
         text.push_str(&with);
         at = range.end;

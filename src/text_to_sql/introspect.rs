@@ -2,13 +2,16 @@
 //! sizes and the frequent values of text columns, table by table within a budget.
 //!
 //! The values are what questions are matched against ("orders from Berlin"). They are a help, not a promise: a column
-//! whose values take too long to read has none. Hiding and masking are not known here; whoever stores a schema drops
-//! the values of columns that people masked.
+//! whose values take too long to read has none. [`Samples`] says which values are not to be read at all.
 
 pub(in crate::text_to_sql) mod postgres;
 pub(in crate::text_to_sql) mod sqlite;
 
+mod samples;
+
 use std::time::{Duration, Instant};
+
+pub use self::samples::Samples;
 
 /// Distinct values kept of a column: enough for cities and products, too few for free text to fill the memory.
 const VALUES: usize = 3000;

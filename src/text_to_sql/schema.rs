@@ -9,7 +9,25 @@ use uuid::Uuid;
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
     Postgres,
+    /// MySQL and MariaDB.
+    Mysql,
     Sqlite,
+    /// SQL Server.
+    Mssql,
+}
+
+impl Engine {
+    pub const ALL: [Engine; 4] = [Engine::Postgres, Engine::Mysql, Engine::Sqlite, Engine::Mssql];
+
+    /// As the API and the store spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Postgres => "postgres",
+            Engine::Mysql => "mysql",
+            Engine::Sqlite => "sqlite",
+            Engine::Mssql => "mssql",
+        }
+    }
 }
 
 /// One database as its catalog shows it to the login we were given.
@@ -18,6 +36,9 @@ pub struct Schema {
     pub engine: Engine,
     /// The schemas that unqualified names resolve in, in order: `["public"]`, `["main"]`.
     pub search_path: Vec<String>,
+    /// As the server says it: `16.4`, `10.11.6-MariaDB`, `3.46.0`.
+    #[serde(default)]
+    pub server_version: String,
     pub tables: Vec<Table>,
 }
 
@@ -36,6 +57,10 @@ pub struct Table {
     /// Hidden tables do not exist for questions, statements or models.
     #[serde(default)]
     pub hidden: bool,
+    /// A condition that every read of the table carries, in the engine's SQL; `:name` stands for an attribute of the
+    /// caller's key.
+    #[serde(default)]
+    pub row_filter: Option<String>,
     pub columns: Vec<Column>,
     /// Column names in key order; empty when there is none.
     pub primary_key: Vec<String>,
@@ -67,7 +92,7 @@ pub struct Column {
     pub hidden: bool,
     #[serde(default)]
     pub masked: bool,
-    /// Labels of an enum type, else empty.
+    /// Labels of an enum type, or the values that a check allows; else empty.
     #[serde(default)]
     pub enum_values: Vec<String>,
     /// Distinct values of a text column with few of them, most frequent first; never of a hidden or masked column.
@@ -132,8 +157,45 @@ impl Schema {
 }
 
 impl Table {
+    /// As a catalog first names it.
+    pub fn found(schema: String, name: String, kind: TableKind) -> Table {
+        Table {
+            id: Uuid::now_v7(),
+            schema,
+            name,
+            kind,
+            description: None,
+            synonyms: Vec::new(),
+            hidden: false,
+            row_filter: None,
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            foreign_keys: Vec::new(),
+            indexes: Vec::new(),
+            row_count: None,
+        }
+    }
+
     /// The columns that exist for questions and statements.
     pub fn visible_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| !column.hidden)
+    }
+}
+
+impl Column {
+    /// As a catalog first names it.
+    pub fn found(name: String, data_type: String, kind: ColumnKind, nullable: bool) -> Column {
+        Column {
+            name,
+            data_type,
+            kind,
+            nullable,
+            description: None,
+            synonyms: Vec::new(),
+            hidden: false,
+            masked: false,
+            enum_values: Vec::new(),
+            sample_values: Vec::new(),
+        }
     }
 }

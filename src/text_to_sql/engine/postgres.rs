@@ -17,8 +17,9 @@ use self::failure::unpanicked;
 use self::sessions::{Busy, CONNECT, Session, Sessions};
 use self::target::Target;
 use super::access::Access;
-use super::{EngineError, SqlEngine};
+use super::{EngineError, Estimate, Privileges, SqlEngine};
 use crate::text_to_sql::guard::ReadOnlySql;
+use crate::text_to_sql::introspect::Samples;
 use crate::text_to_sql::run::{Caps, Rows};
 use crate::text_to_sql::schema::{Engine, Schema};
 use crate::text_to_sql::{introspect, run};
@@ -70,10 +71,10 @@ impl SqlEngine for Postgres {
         Engine::Postgres
     }
 
-    async fn introspect(&self) -> Result<Schema, EngineError> {
+    async fn introspect(&self, samples: &Samples) -> Result<Schema, EngineError> {
         let mut busy = self.sessions.begin(INTROSPECTION).await?;
         let Session { connection, meter, .. } = busy.session();
-        let read = unpanicked(introspect::postgres::introspect(connection, meter));
+        let read = unpanicked(introspect::postgres::introspect(connection, meter, samples));
         match timeout(INTROSPECTION + GRACE, read).await {
             Ok(Ok(schema)) => {
                 busy.finish();
@@ -82,6 +83,14 @@ impl SqlEngine for Postgres {
             Ok(Err(error)) => Err(busy.fail(&error, INTROSPECTION)),
             Err(_) => Err(EngineError::Timeout(INTROSPECTION)),
         }
+    }
+
+    async fn privileges(&self) -> Result<Privileges, EngineError> {
+        Ok(Privileges { login: String::new(), warnings: Vec::new() })
+    }
+
+    async fn estimate(&self, _: &ReadOnlySql, _: Duration) -> Result<Option<Estimate>, EngineError> {
+        Ok(None)
     }
 
     async fn run(&self, statement: &ReadOnlySql, caps: &Caps) -> Result<Rows, EngineError> {

@@ -12,44 +12,12 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use uuid::Uuid;
 
-/// What may arrive between two refills: the largest row, since whoever reads refills after each.
-pub(in crate::text_to_sql) const MAX_ANSWER: usize = 64 << 20;
-
-/// Bytes still allowed in before the wire is cut.
-#[derive(Debug)]
-pub(in crate::text_to_sql) struct Meter {
-    left: AtomicUsize,
-    cut: AtomicBool,
-}
-
-impl Meter {
-    fn new() -> Self {
-        Self { left: AtomicUsize::new(MAX_ANSWER), cut: AtomicBool::new(false) }
-    }
-
-    /// The last answer was read: another may be as long again.
-    pub(in crate::text_to_sql) fn refill(&self) {
-        self.left.store(MAX_ANSWER, Ordering::Relaxed);
-    }
-
-    /// Whether the wire was cut because an answer was too long.
-    pub(in crate::text_to_sql) fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Relaxed)
-    }
-
-    fn take(&self, bytes: usize) -> bool {
-        let enough =
-            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok();
-        self.cut.fetch_or(!enough, Ordering::Relaxed);
-        enough
-    }
-}
+use super::meter::Meter;
 
 /// Where the driver connects to: `.s.PGSQL.{port}` in this folder, for one connection, soon.
 pub(super) struct Relay {
@@ -128,6 +96,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::text_to_sql::engine::meter::MAX_ANSWER;
 
     async fn server_and_relay() -> (TcpStream, UnixStream, Relay) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

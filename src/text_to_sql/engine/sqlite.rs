@@ -6,8 +6,7 @@
 use std::collections::HashSet;
 use std::ffi::c_int;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use libsqlite3_sys as ffi;
@@ -18,8 +17,10 @@ use tokio::time::timeout;
 
 use super::access::Access;
 use super::sqlite_confine::{self, Compiled, Refusal};
-use super::{EngineError, SqlEngine};
+use super::stop::{Stop, StopOnDrop};
+use super::{EngineError, Estimate, Privileges, SqlEngine};
 use crate::text_to_sql::guard::ReadOnlySql;
+use crate::text_to_sql::introspect::Samples;
 use crate::text_to_sql::run::{Caps, Rows};
 use crate::text_to_sql::schema::{Engine, Schema};
 use crate::text_to_sql::{introspect, run};
@@ -103,14 +104,22 @@ impl SqlEngine for Sqlite {
         Engine::Sqlite
     }
 
-    async fn introspect(&self) -> Result<Schema, EngineError> {
+    async fn introspect(&self, samples: &Samples) -> Result<Schema, EngineError> {
         self.within(INTROSPECTION, async |stop| {
             let mut connection = self.open().await?;
             let catalog = introspect::sqlite::catalog(&mut connection).await?;
             let mut connection = confined(connection, &stop).await?;
-            Ok(introspect::sqlite::describe(&mut connection, catalog, &stop).await?)
+            Ok(introspect::sqlite::describe(&mut connection, catalog, &stop, samples).await?)
         })
         .await
+    }
+
+    async fn privileges(&self) -> Result<Privileges, EngineError> {
+        Ok(Privileges { login: String::new(), warnings: Vec::new() })
+    }
+
+    async fn estimate(&self, _: &ReadOnlySql, _: Duration) -> Result<Option<Estimate>, EngineError> {
+        Ok(None)
     }
 
     async fn run(&self, statement: &ReadOnlySql, caps: &Caps) -> Result<Rows, EngineError> {
@@ -132,41 +141,6 @@ fn path(url: &str) -> Result<String, EngineError> {
             invalid("a SQLite URL is a plain path, without parameters")
         }
         path => Ok(path.to_owned()),
-    }
-}
-
-/// When a statement must end: asked every [`TICK`] operations, while it is compiled and while it runs.
-pub(in crate::text_to_sql) struct Stop {
-    start: Instant,
-    /// In milliseconds since `start`: for everything, and for what runs now.
-    total: u64,
-    step: AtomicU64,
-    now: AtomicBool,
-}
-
-impl Stop {
-    fn after(total: Duration) -> Self {
-        let total = u64::try_from(total.as_millis()).unwrap_or(u64::MAX);
-        Self { start: Instant::now(), total, step: AtomicU64::new(u64::MAX), now: AtomicBool::new(false) }
-    }
-
-    /// What runs from now on ends after `time`.
-    pub(in crate::text_to_sql) fn within(&self, time: Duration) {
-        let end = u64::try_from((self.start.elapsed() + time).as_millis()).unwrap_or(u64::MAX);
-        self.step.store(end, Ordering::Relaxed);
-    }
-
-    fn is_due(&self) -> bool {
-        let end = self.total.min(self.step.load(Ordering::Relaxed));
-        self.now.load(Ordering::Relaxed) || self.start.elapsed().as_millis() >= u128::from(end)
-    }
-}
-
-struct StopOnDrop(Arc<Stop>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.now.store(true, Ordering::Relaxed);
     }
 }
 

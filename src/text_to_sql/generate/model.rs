@@ -7,7 +7,7 @@
 
 use chrono::{NaiveDate, Utc};
 use serde::Deserialize;
-use sqlparser::dialect::{Dialect, PostgreSqlDialect, SQLiteDialect};
+use sqlparser::dialect::{Dialect, MsSqlDialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect};
 use sqlparser::tokenizer::{Token, Tokenizer};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -67,7 +67,10 @@ pub async fn generate(
 fn prompt(question: &str, schema: &Schema, repair: Option<&Repair>, today: NaiveDate) -> Prompt {
     let dialect = match schema.engine {
         Engine::Postgres => "PostgreSQL",
+        Engine::Mysql if schema.server_version.contains("MariaDB") => "MariaDB",
+        Engine::Mysql => "MySQL",
         Engine::Sqlite => "SQLite",
+        Engine::Mssql => "SQL Server (T-SQL)",
     };
     let system = format!(
         "You write one read-only {dialect} query that answers a question about a database.\n\
@@ -323,7 +326,9 @@ fn begins(statement: &str, engine: Engine, verbs: &[&str]) -> bool {
 fn dialect(engine: Engine) -> &'static dyn Dialect {
     match engine {
         Engine::Postgres => &PostgreSqlDialect {},
+        Engine::Mysql => &MySqlDialect {},
         Engine::Sqlite => &SQLiteDialect {},
+        Engine::Mssql => &MsSqlDialect {},
     }
 }
 
@@ -331,38 +336,14 @@ fn dialect(engine: Engine) -> &'static dyn Dialect {
 mod tests {
     use super::*;
     use crate::text_to_sql::schema::{ColumnKind, TableKind};
-    use uuid::Uuid;
-
     fn column(name: &str, values: &[&str]) -> Column {
-        Column {
-            name: name.to_owned(),
-            data_type: "text".to_owned(),
-            kind: ColumnKind::Text,
-            nullable: false,
-            description: None,
-            synonyms: Vec::new(),
-            hidden: false,
-            masked: false,
-            enum_values: Vec::new(),
-            sample_values: values.iter().map(|value| (*value).to_owned()).collect(),
-        }
+        let sample_values = values.iter().map(|value| (*value).to_owned()).collect();
+        Column { sample_values, ..Column::found(name.to_owned(), "text".to_owned(), ColumnKind::Text, false) }
     }
 
     fn table(name: &str, columns: Vec<Column>) -> Table {
-        Table {
-            id: Uuid::nil(),
-            schema: "public".to_owned(),
-            name: name.to_owned(),
-            kind: TableKind::Table,
-            description: None,
-            synonyms: Vec::new(),
-            hidden: false,
-            columns,
-            primary_key: vec!["id".to_owned()],
-            foreign_keys: Vec::new(),
-            indexes: Vec::new(),
-            row_count: None,
-        }
+        let table = Table::found("public".to_owned(), name.to_owned(), TableKind::Table);
+        Table { columns, primary_key: vec!["id".to_owned()], ..table }
     }
 
     fn schema() -> Schema {
@@ -371,7 +352,12 @@ mod tests {
         customers.columns.push(Column { masked: true, ..column("email", &["secret@example.org"]) });
         customers.columns.push(Column { hidden: true, ..column("password", &["hunter2"]) });
         let salaries = Table { hidden: true, ..table("salaries", vec![column("amount", &["12345"])]) };
-        Schema { engine: Engine::Postgres, search_path: vec!["public".to_owned()], tables: vec![customers, salaries] }
+        Schema {
+            engine: Engine::Postgres,
+            search_path: vec!["public".to_owned()],
+            server_version: String::new(),
+            tables: vec![customers, salaries],
+        }
     }
 
     fn asked(question: &str, repair: Option<&Repair>) -> String {

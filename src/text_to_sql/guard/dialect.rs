@@ -1,14 +1,17 @@
-//! What the guard has to know about an engine, as data: one value each in [`super::postgres`] and [`super::sqlite`].
+//! What the guard has to know about an engine, as data: one value each in [`super::postgres`], [`super::mysql`],
+//! [`super::sqlite`] and [`super::mssql`].
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use sqlparser::ast::Ident;
+use sqlparser::tokenizer::Token;
 
-use super::{postgres, sqlite};
+use super::{mssql, mysql, postgres, sqlite};
 use crate::text_to_sql::schema::Engine;
 
-pub type WordSet = HashSet<&'static str>;
+/// Looked up for every word of a statement.
+pub type WordSet = HashSet<&'static str, foldhash::fast::FixedState>;
 
 /// Facts only; all words lower case.
 pub struct Dialect {
@@ -16,8 +19,24 @@ pub struct Dialect {
 
     // How text splits into tokens.
     pub line_comment_ends: &'static [char],
+    /// What begins a comment to the end of the line.
+    pub line_comments: fn(&str) -> bool,
+    /// `/*!` and the like: comments that the engine runs.
+    pub executable_comments: bool,
     pub nested_comments: bool,
     pub identifier_quotes: &'static [char],
+    /// How a name of the catalog is quoted.
+    pub quotes: (char, char),
+    /// `"x"` is a text, whatever names there are.
+    pub double_quoted_text: bool,
+    /// A backslash takes the next character with it.
+    pub backslash_escapes: bool,
+    /// `0x4A`.
+    pub hex_numbers: bool,
+    /// `$12.50`.
+    pub money_numbers: bool,
+    /// White space before the parenthesis of a call makes it the call of another function.
+    pub calls_touch: bool,
     pub dollar_in_names: bool,
     pub dollar_quotes: bool,
     pub unicode_escapes: bool,
@@ -38,11 +57,20 @@ pub struct Dialect {
     pub reserved: WordSet,
     /// Words that cannot be an alias without AS.
     pub needs_as: WordSet,
+    /// After AS even reserved words are aliases of outputs.
+    pub any_word_after_as: bool,
     /// Syntax that the engine has and the parser has not.
     pub parser_gaps: WordSet,
+    /// Words without a meaning for what a statement reads, which the parser is not shown: how many of the tokens from
+    /// here on, given the token before them.
+    pub passed_over: fn(before: &str, from_here: &[&str]) -> usize,
+    /// Words that the parser is shown as others, with the token before them.
+    pub shown_as: fn(before: &[&str], word: &str) -> Option<Token>,
 
     // Names.
     pub folds_quoted: bool,
+    /// Names may differ in case alone, depending on how the server is set: the text spells tables as the catalog does.
+    pub spells_tables: bool,
     /// Columns that every table has without being declared, refused wherever they are read.
     pub system_columns: WordSet,
     /// Names of the implicit row number.
@@ -63,17 +91,34 @@ pub struct Dialect {
     pub sized_functions: HashMap<&'static str, usize>,
     /// Functions that read widths from a format string, their first argument.
     pub format_functions: WordSet,
+    /// Functions that take a part of a date as a bare word, with the place of that argument.
+    pub part_functions: HashMap<&'static str, usize>,
+    pub date_parts: WordSet,
+    /// `_utf8mb4'x'`.
+    pub introducers: WordSet,
+    /// The schema that built-in functions may be named with.
+    pub builtin_schema: Option<&'static str>,
     pub types: WordSet,
     pub collations: Option<WordSet>,
 
     // How scopes work.
-    /// Derived tables and functions may refer to what stands before them in FROM if marked LATERAL; ON sees only its join.
+    /// Derived tables may refer to what stands before them in FROM if marked LATERAL.
     pub lateral: bool,
+    /// CROSS APPLY and OUTER APPLY.
+    pub apply: bool,
+    /// ON sees only the tables of its join, and functions in FROM what stands before them.
+    pub join_scopes: bool,
+    /// A join without a condition is a cross join.
+    pub bare_joins: bool,
+    /// Calls and casts without an alias are named after the function or the column.
+    pub names_calls: bool,
     /// A schema on the search path may hold functions, operators and casts of its own that win over the built-in ones; so
     /// the text names the schema of every table, and runs with none but the built-in schema on the path.
     pub qualifies_tables: bool,
     /// Aliases of the select list may be used in WHERE, GROUP BY and HAVING expressions.
     pub aliases_everywhere: bool,
+    /// In HAVING at least.
+    pub aliases_in_having: bool,
     /// A CTE sees itself and all others of its WITH, even without RECURSIVE.
     pub ctes_see_all: bool,
     /// `"x"` that names no column is a string.
@@ -91,6 +136,8 @@ impl Dialect {
         match engine {
             Engine::Postgres => &postgres::DIALECT,
             Engine::Sqlite => &sqlite::DIALECT,
+            Engine::Mysql => &mysql::DIALECT,
+            Engine::Mssql => &mssql::DIALECT,
         }
     }
 
@@ -114,6 +161,12 @@ impl Dialect {
         if self.folds_quoted { declared.to_ascii_lowercase().into() } else { declared.into() }
     }
 
+    /// A declared name as an identifier of this engine. Names with a quote inside come out as what cannot be read again.
+    pub fn quoted(&self, name: &str) -> String {
+        let (open, close) = self.quotes;
+        format!("{open}{name}{close}")
+    }
+
     pub fn is_reserved(&self, ident: &Ident) -> bool {
         ident.quote_style.is_none() && contains(&self.reserved, &ident.value)
     }
@@ -126,12 +179,18 @@ impl Dialect {
 
 /// Whether the set has the word in any case.
 pub fn contains(set: &WordSet, word: &str) -> bool {
-    if word.bytes().any(|b| b.is_ascii_uppercase()) {
-        set.contains(word.to_ascii_lowercase().as_str())
-    } else {
-        set.contains(word)
+    if !word.bytes().any(|b| b.is_ascii_uppercase()) {
+        return set.contains(word);
     }
+    let mut lower = [0; LONGEST_WORD];
+    let Some(lower) = lower.get_mut(..word.len()) else { return false };
+    lower.copy_from_slice(word.as_bytes());
+    lower.make_ascii_lowercase();
+    str::from_utf8(lower).is_ok_and(|word| set.contains(word))
 }
+
+/// Longer than any word in a set.
+const LONGEST_WORD: usize = 64;
 
 pub fn words(lists: &[&'static str]) -> WordSet {
     lists.iter().flat_map(|list| list.split_whitespace()).collect()

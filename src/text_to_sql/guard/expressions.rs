@@ -84,6 +84,7 @@ impl<'a> Walker<'a> {
                 self.absent(!any || self.dialect.arrays, "ILIKE ANY");
                 self.pattern(expr, pattern, escape_char.as_deref());
             }
+            Expr::RLike { negated: _, expr, pattern, regexp: _ } => self.pattern(expr, pattern, None),
             Expr::SimilarTo { negated: _, expr, pattern, escape_char } => {
                 self.pattern(expr, pattern, escape_char.as_deref());
             }
@@ -107,9 +108,34 @@ impl<'a> Walker<'a> {
     fn special_form(&mut self, expr: &'a Expr) {
         match expr {
             Expr::Cast { kind, expr, data_type, format } => {
-                self.absent(matches!(kind, CastKind::Cast | CastKind::DoubleColon) && format.is_none(), "TRY_CAST");
+                let known = match kind {
+                    CastKind::Cast => true,
+                    CastKind::DoubleColon => self.dialect.arrays,
+                    CastKind::TryCast => self.dialect.apply,
+                    CastKind::SafeCast => false,
+                };
+                self.absent(known && format.is_none(), "A cast of this form");
                 self.data_type(data_type);
                 self.expressions([&**expr]);
+            }
+            Expr::Convert { is_try: _, expr, data_type, charset, target_before_value: _, styles } => {
+                data_type.iter().for_each(|data_type| self.data_type(data_type));
+                charset.iter().for_each(|charset| self.collation(charset));
+                self.expressions([&**expr]);
+                self.expressions(styles);
+            }
+            Expr::Prefixed { prefix, value } if contains(&self.dialect.introducers, &prefix.value) => {
+                self.name(prefix);
+                self.absent(matches!(**value, Expr::Value(_)), "A character set before anything but a text");
+                self.expressions([&**value]);
+            }
+            Expr::MatchAgainst { columns, match_value, opt_search_modifier: _ } => {
+                for column in columns {
+                    if let Some(parts) = self.plain_parts(column) {
+                        self.column_named(&parts);
+                    }
+                }
+                self.value(match_value);
             }
             Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax }) => {
                 self.absent(!uses_odbc_syntax, "ODBC syntax");
@@ -244,7 +270,13 @@ impl<'a> Walker<'a> {
                 true
             }
             Op::BitwiseOr | Op::BitwiseAnd | Op::Arrow | Op::LongArrow => true,
-            Op::PGBitwiseShiftLeft | Op::PGBitwiseShiftRight => true,
+            Op::PGBitwiseShiftLeft | Op::PGBitwiseShiftRight | Op::BitwiseXor => true,
+            Op::Spaceship => return self.comparison(left, right),
+            Op::Xor => true,
+            Op::MyIntegerDivide => {
+                self.not_by_zero(right);
+                true
+            }
             Op::PGBitwiseXor
             | Op::PGOverlap
             | Op::PGRegexMatch
@@ -282,6 +314,7 @@ impl<'a> Walker<'a> {
         use UnaryOperator as Op;
         let allowed = match op {
             Op::Plus | Op::Minus | Op::Not | Op::BitwiseNot => true,
+            Op::BangNot => true,
             Op::PGSquareRoot | Op::PGCubeRoot | Op::PGAbs => self.dialect.arrays,
             _ => false,
         };
@@ -336,6 +369,8 @@ impl<'a> Walker<'a> {
             | Value::SingleQuotedByteStringLiteral(_)
             | Value::Boolean(_)
             | Value::Null => {}
+            Value::DoubleQuotedString(_) if self.dialect.double_quoted_text => {}
+            Value::Placeholder(amount) if self.dialect.money_numbers && is_amount(amount) => {}
             Value::Placeholder(name) => {
                 self.refuse(
                     ViolationCode::Parameter,
@@ -383,8 +418,7 @@ impl<'a> Walker<'a> {
         }
         match parts.as_slice() {
             [] => self.expressions([root]),
-            [ident] => drop(self.bare_name(ident)),
-            _ => drop(self.qualified_name(&parts)),
+            parts => self.column_named(parts),
         }
         for link in links {
             match link {
@@ -399,6 +433,13 @@ impl<'a> Walker<'a> {
             }
         }
         self.absent(self.dialect.arrays, "A subscript");
+    }
+
+    fn column_named(&mut self, parts: &[&'a Ident]) {
+        match parts {
+            [ident] => drop(self.bare_name(ident)),
+            parts => drop(self.qualified_name(parts)),
+        }
     }
 
     fn bare_name(&mut self, ident: &'a Ident) -> Option<Source> {
@@ -575,6 +616,11 @@ impl<'a> Walker<'a> {
         let detail = format!("`{qualifier}` has no column `{}`.{hint}", column.value);
         self.refuse(ViolationCode::UnknownColumn, detail);
     }
+}
+
+/// `$12.50`
+fn is_amount(text: &str) -> bool {
+    text.strip_prefix('$').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
 }
 
 /// The value of a literal number, behind any parentheses and signs.

@@ -2,9 +2,12 @@
 
 use sqlparser::ast::*;
 
+use super::lexical::Canonical;
+use super::row_filter;
 use super::scope::{Name, Output, Relation, Scope, Source};
-use super::violation::{ViolationCode, did_you_mean};
+use super::violation::{Violation, ViolationCode, did_you_mean};
 use super::walk::{Rewrite, Walker, spelled};
+use crate::text_to_sql::schema::{Engine, Table};
 
 /// Expressions that can only be resolved when the whole FROM clause is known (SQLite's ON and function arguments).
 type Deferred<'a> = Vec<&'a Expr>;
@@ -52,13 +55,14 @@ impl<'a> Walker<'a> {
     ) -> Vec<Output<'a>> {
         let TableWithJoins { relation, joins } = tree;
         let floor = scope.relations.len();
-        let mut star = self.factor(relation, scope, deferred);
+        let mut star = self.factor(relation, false, scope, deferred);
         for Join { relation, global, join_operator } in joins {
             self.absent(!global, "GLOBAL JOIN");
             let middle = scope.relations.len();
-            let right = self.factor(relation, scope, deferred);
+            let applied = matches!(join_operator, JoinOperator::CrossApply | JoinOperator::OuterApply);
+            let right = self.factor(relation, applied, scope, deferred);
             let merged = match self.constraint(join_operator) {
-                Some(JoinConstraint::On(condition)) if self.dialect.lateral => {
+                Some(JoinConstraint::On(condition)) if self.dialect.join_scopes => {
                     self.within(scope, floor, |walker| walker.expressions([condition]));
                     Vec::new()
                 }
@@ -74,6 +78,7 @@ impl<'a> Walker<'a> {
                 }
                 None => Vec::new(),
             };
+            self.absent(!applied || self.dialect.apply, "APPLY");
             star = self.joined_star(star, right, &merged);
             scope.merged.extend(merged);
         }
@@ -89,7 +94,9 @@ impl<'a> Walker<'a> {
             | JoinOperator::Right(constraint)
             | JoinOperator::RightOuter(constraint)
             | JoinOperator::FullOuter(constraint)
+            | JoinOperator::StraightJoin(constraint)
             | JoinOperator::CrossJoin(constraint) => Some(constraint),
+            JoinOperator::CrossApply | JoinOperator::OuterApply => None,
             _ => {
                 self.not_allowed("A join of this kind");
                 None
@@ -97,9 +104,11 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// SQLite takes a join without a condition for a cross join; PostgreSQL does not.
+    /// Some engines take a join without a condition for a cross join.
     fn joined_on_something(&mut self, operator: &JoinOperator) {
-        if self.dialect.lateral && !matches!(operator, JoinOperator::CrossJoin(_)) {
+        let joins =
+            matches!(operator, JoinOperator::CrossJoin(_) | JoinOperator::CrossApply | JoinOperator::OuterApply);
+        if !self.dialect.bare_joins && !joins {
             self.refuse(ViolationCode::Syntax, "JOIN needs ON or USING; a join of everything is CROSS JOIN.");
         }
     }
@@ -167,10 +176,11 @@ impl<'a> Walker<'a> {
         first.chain(rest).chain(right).collect()
     }
 
-    /// Adds one item of FROM and returns its columns.
+    /// Adds one item of FROM and returns its columns. `applied`: it may refer to what stands before it.
     fn factor(
         &mut self,
         factor: &'a TableFactor,
+        applied: bool,
         scope: &mut Scope<'a>,
         deferred: &mut Deferred<'a>,
     ) -> Vec<Output<'a>> {
@@ -187,7 +197,8 @@ impl<'a> Walker<'a> {
                 sample,
                 index_hints,
             } => {
-                self.absent(with_hints.is_empty() && index_hints.is_empty(), "A table hint");
+                self.absent(with_hints.is_empty(), "A table hint");
+                self.index_hints(index_hints);
                 self.absent(
                     version.is_none() && partitions.is_empty() && json_path.is_none(),
                     "A table version or partition",
@@ -207,7 +218,12 @@ impl<'a> Walker<'a> {
             TableFactor::Derived { lateral, subquery, alias, sample } => {
                 self.absent(sample.is_none(), "TABLESAMPLE on a query");
                 self.absent(!lateral || self.dialect.lateral, "LATERAL");
-                let outputs = if *lateral {
+                if let Some(relation) = self.filtered_table(subquery, alias.as_ref()) {
+                    let star = relation.columns.clone();
+                    scope.relations.push(relation);
+                    return star;
+                }
+                let outputs = if *lateral || applied {
                     let mut outputs = Vec::new();
                     self.within(scope, 0, |walker| outputs = walker.query(subquery, &mut None));
                     outputs
@@ -220,9 +236,33 @@ impl<'a> Walker<'a> {
                 self.table_function(name, args, *with_ordinality, alias.as_ref(), scope, deferred)
             }
             TableFactor::UNNEST { alias, array_exprs, with_offset, with_offset_alias, with_ordinality } => {
-                self.absent(!with_offset && with_offset_alias.is_none() && self.dialect.lateral, "UNNEST WITH OFFSET");
+                self.absent(!with_offset && with_offset_alias.is_none() && self.dialect.arrays, "UNNEST WITH OFFSET");
                 self.within(scope, 0, |walker| walker.expressions(array_exprs));
                 self.function_relation("unnest", array_exprs.len(), &[], *with_ordinality, alias.as_ref())
+            }
+            TableFactor::JsonTable { json_expr, json_path, columns, alias } => {
+                self.within(scope, 0, |walker| walker.expressions([json_expr]));
+                self.value(json_path);
+                let outputs = self.json_columns(columns);
+                self.derived(outputs, alias.as_ref())
+            }
+            TableFactor::OpenJsonTable { json_expr, json_path, columns, alias } => {
+                self.within(scope, 0, |walker| walker.expressions([json_expr]));
+                json_path.iter().for_each(|path| self.value(path));
+                let outputs = self.open_json_columns(columns);
+                self.derived(outputs, alias.as_ref())
+            }
+            TableFactor::Pivot { table, aggregate_functions, value_column, value_source, default_on_null, alias } => {
+                self.absent(default_on_null.is_none(), "DEFAULT ON NULL");
+                let Some(input) = self.pivoted(table, scope, deferred) else { return Vec::new() };
+                let outputs = self.pivot(input, aggregate_functions, value_column, value_source);
+                self.derived(outputs, alias.as_ref())
+            }
+            TableFactor::Unpivot { table, value, name, columns, null_inclusion, alias } => {
+                self.absent(null_inclusion.is_none(), "INCLUDE or EXCLUDE NULLS");
+                let Some(input) = self.pivoted(table, scope, deferred) else { return Vec::new() };
+                let outputs = self.unpivot(input, value, name, columns);
+                self.derived(outputs, alias.as_ref())
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
                 return self.nested_join(table_with_joins, alias.as_ref(), scope, deferred);
@@ -237,6 +277,25 @@ impl<'a> Walker<'a> {
         star
     }
 
+    /// The one relation that PIVOT or UNPIVOT works on, taken back out of the scope.
+    fn pivoted(
+        &mut self,
+        table: &'a TableFactor,
+        scope: &mut Scope<'a>,
+        deferred: &mut Deferred<'a>,
+    ) -> Option<Relation<'a>> {
+        self.absent(self.dialect.apply, "PIVOT or UNPIVOT");
+        let before = scope.relations.len();
+        self.factor(table, false, scope, deferred);
+        let relation = scope.relations.pop().filter(|relation| relation.hidden.is_empty());
+        if relation.is_none() || scope.relations.len() != before {
+            scope.relations.truncate(before);
+            self.not_allowed("PIVOT or UNPIVOT of this table (select the columns it needs first)");
+            return None;
+        }
+        relation
+    }
+
     fn nested_join(
         &mut self,
         tree: &'a TableWithJoins,
@@ -246,7 +305,7 @@ impl<'a> Walker<'a> {
     ) -> Vec<Output<'a>> {
         let floor = scope.relations.len();
         let mut inner = Deferred::new();
-        let star = self.join_tree(tree, scope, if self.dialect.lateral { deferred } else { &mut inner });
+        let star = self.join_tree(tree, scope, if self.dialect.join_scopes { deferred } else { &mut inner });
         self.within(scope, floor, |walker| walker.expressions(inner));
         let Some(alias) = alias else { return star };
         let hides = scope.relations[floor..].iter().any(|relation| !relation.hidden.is_empty());
@@ -265,7 +324,7 @@ impl<'a> Walker<'a> {
 
     fn table(&mut self, name: &'a ObjectName, alias: Option<&'a TableAlias>) -> Relation<'a> {
         let Some(parts) = self.plain_parts(name) else { return Relation::unknown(Name::default()) };
-        let mut relation = self.cte_named(&parts).unwrap_or_else(|| self.base_table(&parts));
+        let mut relation = self.cte_named(&parts).unwrap_or_else(|| self.base_table(&parts, alias));
         let Some(alias) = alias else { return relation };
         let (name, columns) = self.alias(alias);
         if !columns.is_empty() && !relation.hidden.is_empty() {
@@ -288,10 +347,15 @@ impl<'a> Walker<'a> {
         }
         let cte = cte?;
         self.declared(ident);
+        // Whether names that differ in case are one name is a matter of the server: a table could be meant instead.
+        if self.dialect.spells_tables && ident.value != cte.spelled {
+            let detail = format!("WITH declares `{}`; write its name in the same case.", cte.spelled);
+            self.refuse(ViolationCode::NotAllowed, detail);
+        }
         Some(Relation::of_columns(cte.name, cte.columns))
     }
 
-    fn base_table(&mut self, parts: &[&'a Ident]) -> Relation<'a> {
+    fn base_table(&mut self, parts: &[&'a Ident], alias: Option<&'a TableAlias>) -> Relation<'a> {
         let folded: Vec<Name<'a>> = parts.iter().map(|part| self.dialect.fold(part)).collect();
         let last = folded.last().cloned().unwrap_or_default();
         if parts.iter().any(|part| part.quote_style == Some('\'')) {
@@ -300,21 +364,25 @@ impl<'a> Walker<'a> {
         }
         parts.iter().for_each(|part| self.name(part));
         let index = match folded.as_slice() {
-            [name] if !self.dialect.is_reserved(parts[0]) && !self.dialect.is_system_table(name) => self.search(name),
+            [name] if self.is_dual(parts[0]) => return Relation::of_columns(name.clone(), Vec::new()),
+            [name] if !self.dialect.is_reserved(parts[0]) && !self.dialect.is_system_table(name) => {
+                self.search(name, &parts[0].value)
+            }
             [schema, name] if !self.is_system_schema(schema) && !self.dialect.is_system_table(name) => {
-                self.find_table(schema, name)
+                self.find_table(schema, name, &parts[1].value)
             }
             _ => None,
         };
         match index {
             Some(index) => {
                 self.read_table(index);
-                if let [name] = parts
-                    && self.dialect.qualifies_tables
-                {
-                    self.qualify(name, index);
+                let relation = Relation::of_table(self.schema, index, self.dialect.folds_quoted);
+                if self.schema.tables[index].row_filter.is_some() {
+                    self.filter_rows(parts, index, alias);
+                    return Relation { filtered: true, ..relation };
                 }
-                Relation::of_table(self.schema, index, self.dialect.folds_quoted)
+                self.spell(parts, index);
+                relation
             }
             None => {
                 self.unknown_table(parts, &folded);
@@ -323,37 +391,112 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Writes the schema of a table before its name.
-    fn qualify(&mut self, name: &'a Ident, index: usize) {
-        let schema = &self.schema.tables[index].schema;
-        match self.words.range(name.span) {
-            Some(range) => {
-                let plain = schema.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-                    && schema.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-                    && !self.dialect.is_reserved(&Ident::new(schema.as_str()));
-                let with = if plain { format!("{schema}.") } else { format!("\"{schema}\".") };
-                self.rewrites.push(Rewrite { range: range.start..range.start, with });
+    /// Spells a table as the catalog does, with its schema where a name alone could come to mean another table.
+    fn spell(&mut self, parts: &[&'a Ident], index: usize) {
+        let table = &self.schema.tables[index];
+        let Some(name) = parts.last() else { return };
+        let misspelled = self.dialect.spells_tables && name.value != table.name;
+        let bare = parts.len() == 1 && self.dialect.qualifies_tables;
+        let Some(range) = self.words.range(name.span).filter(|_| misspelled || bare) else { return };
+        let schema = if bare { format!("{}.", self.schema_name(&table.schema)) } else { String::new() };
+        let rewrite = match misspelled {
+            true => Rewrite { range, with: format!("{schema}{}", self.dialect.quoted(&table.name)) },
+            false => Rewrite { range: range.start..range.start, with: schema },
+        };
+        self.rewrites.push(rewrite);
+    }
+
+    /// Quoted only where it must be.
+    fn schema_name(&self, schema: &str) -> String {
+        let plain = schema.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+            && schema.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            && !self.dialect.is_reserved(&Ident::new(schema));
+        if plain { schema.to_owned() } else { self.dialect.quoted(schema) }
+    }
+
+    /// Puts the filtered table in the place of a table's name.
+    fn filter_rows(&mut self, parts: &[&'a Ident], index: usize, alias: Option<&'a TableAlias>) {
+        let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return };
+        let ends = self.words.range(first.span).zip(self.words.range(last.span));
+        match (self.row_filter(index), ends) {
+            (Ok(filtered), Some((first, last))) => {
+                let name = self.dialect.quoted(&self.schema.tables[index].name);
+                let alias = if alias.is_none() { format!(" as {name}") } else { String::new() };
+                self.rewrites.push(Rewrite { range: first.start..last.end, with: format!("{}{alias}", filtered.text) });
             }
-            None => self.not_allowed("A table name here (name its schema too)"),
+            (Err(violations), _) => violations.into_iter().for_each(|it| self.refuse(it.code, it.detail)),
+            (Ok(_), None) => self.not_allowed("A table name here"),
+        }
+    }
+
+    fn row_filter(&self, index: usize) -> Result<Canonical, Vec<Violation>> {
+        let table = &self.schema.tables[index];
+        let filter = table.row_filter.as_deref().unwrap_or_default();
+        row_filter::filtered(self.schema.engine, table, filter, self.policy)
+    }
+
+    /// The table that a derived table stands for, if its text is exactly what [`Self::filter_rows`] writes.
+    fn filtered_table(&mut self, subquery: &'a Query, alias: Option<&'a TableAlias>) -> Option<Relation<'a>> {
+        let SetExpr::Select(select) = &*subquery.body else { return None };
+        let [TableWithJoins { relation: TableFactor::Table { name: ObjectName(parts), .. }, joins: _ }] =
+            select.from.as_slice()
+        else {
+            return None;
+        };
+        let [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(name)] = parts.as_slice() else {
+            return None;
+        };
+        let is = |table: &Table| table.schema == schema.value && table.name == name.value && table.row_filter.is_some();
+        let index = self.schema.tables.iter().position(|table| is(table) && !table.hidden)?;
+        let filtered = self.row_filter(index).ok()?;
+        let (start, text) = self.words.from_before(select.select_token.0.span)?;
+        if !text.starts_with(&filtered.text) {
+            return None;
+        }
+        self.words.name_all(start..start + filtered.text.len());
+        self.read_table(index);
+        let (name, columns) = self.alias(alias?);
+        let mut relation = Relation::of_table(self.schema, index, self.dialect.folds_quoted);
+        relation.columns = self.renamed(relation.columns, &columns);
+        self.absent(columns.is_empty() || relation.hidden.is_empty(), "A list of column names for this table");
+        Some(Relation { name, schema: None, ..relation })
+    }
+
+    fn is_dual(&self, ident: &Ident) -> bool {
+        self.schema.engine == Engine::Mysql && ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("dual")
+    }
+
+    fn index_hints(&mut self, hints: &'a [TableIndexHints]) {
+        for TableIndexHints { hint_type: _, index_type: _, for_clause: _, index_names } in hints {
+            index_names.iter().for_each(|name| self.name(name));
         }
     }
 
     /// The table that an unqualified name means, hidden or not; hidden ones do not exist.
-    fn search(&self, name: &str) -> Option<usize> {
-        let exists = |schema: &String| {
-            let in_schema = |table: &crate::text_to_sql::schema::Table| {
-                self.dialect.same(&table.schema, schema) && self.dialect.same(&table.name, name)
-            };
-            self.schema.tables.iter().position(in_schema)
-        };
-        self.schema.search_path.iter().find_map(exists).filter(|&index| !self.schema.tables[index].hidden)
+    fn search(&self, name: &str, spelled: &str) -> Option<usize> {
+        self.schema.search_path.iter().find_map(|schema| self.tables_named(schema, name, spelled)).flatten()
     }
 
-    fn find_table(&self, schema: &str, name: &str) -> Option<usize> {
-        let is = |table: &crate::text_to_sql::schema::Table| {
-            self.dialect.same(&table.schema, schema) && self.dialect.same(&table.name, name) && !table.hidden
+    fn find_table(&self, schema: &str, name: &str, spelled: &str) -> Option<usize> {
+        self.tables_named(schema, name, spelled).flatten()
+    }
+
+    /// The one table that a name means, if it is not hidden; nothing if there is no such name in the schema. Of several
+    /// that differ in case, the one that is spelled so.
+    fn tables_named(&self, schema: &str, name: &str, spelled: &str) -> Option<Option<usize>> {
+        let named = |(_, table): &(usize, &Table)| {
+            self.dialect.same(&table.name, name) && self.dialect.same(&table.schema, schema)
         };
-        self.schema.tables.iter().position(is)
+        let found: Vec<(usize, &Table)> = self.schema.tables.iter().enumerate().filter(named).collect();
+        let (index, table) = match found.as_slice() {
+            [] => return None,
+            [one] => *one,
+            several => match several.iter().find(|(_, table)| table.name == spelled) {
+                Some(exact) => *exact,
+                None => return Some(None),
+            },
+        };
+        Some((!table.hidden).then_some(index))
     }
 
     fn is_system_schema(&self, folded: &str) -> bool {
@@ -405,7 +548,7 @@ impl<'a> Walker<'a> {
             .collect();
         match expressions {
             None => self.not_allowed("An argument of this form in FROM"),
-            Some(expressions) if dialect.lateral => self.within(scope, 0, |walker| walker.expressions(expressions)),
+            Some(expressions) if dialect.join_scopes => self.within(scope, 0, |walker| walker.expressions(expressions)),
             Some(expressions) => deferred.extend(expressions),
         }
         self.function_relation(function, 1, columns, with_ordinality, alias)

@@ -2,6 +2,7 @@
 
 use sqlparser::ast::*;
 
+use super::dialect::contains;
 use super::expressions::literal;
 use super::violation::{ViolationCode, did_you_mean};
 use super::walk::{Walker, spelled};
@@ -43,7 +44,7 @@ impl<'a> Walker<'a> {
         if self.policy.approved_functions.contains(&full) {
             return Some(full);
         }
-        let name = if self.dialect.lateral { full.strip_prefix("pg_catalog.").unwrap_or(&full) } else { &full };
+        let name = self.dialect.builtin_schema.and_then(|schema| full.strip_prefix(schema)).unwrap_or(&full);
         let known = self.dialect.functions.contains(name)
             || self.dialect.constants.contains(name)
             || self.dialect.table_functions.contains_key(name);
@@ -69,23 +70,42 @@ impl<'a> Walker<'a> {
                 self.argument_limits(function, args);
                 let sized = usize::from(self.dialect.sized_functions.contains_key(function));
                 self.sized_calls += sized;
-                args.iter().for_each(|arg| self.argument(function, arg));
+                for (place, arg) in args.iter().enumerate() {
+                    if !self.is_date_part(function, place, arg) {
+                        self.argument(function, arg);
+                    }
+                }
                 self.sized_calls -= sized;
                 clauses.iter().for_each(|clause| self.clause(clause));
             }
         }
     }
 
+    /// `dateadd(month, 1, day)`: a part of a date stands there as a bare word, whatever columns there are.
+    fn is_date_part(&mut self, function: &str, place: usize, arg: &'a FunctionArg) -> bool {
+        if self.dialect.part_functions.get(function) != Some(&place) {
+            return false;
+        }
+        let Some(Expr::Identifier(ident)) = plain(arg) else {
+            self.not_allowed("A date part that is not a plain word");
+            return true;
+        };
+        self.name(ident);
+        let word = ident.quote_style.is_none() && ident.value.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+        self.absent(word && contains(&self.dialect.date_parts, &ident.value), "A date part of this name");
+        true
+    }
+
     fn argument(&mut self, function: &str, arg: &'a FunctionArg) {
         match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
-                let counted = function == "count" && self.counted_column(expr);
+                let counted = matches!(function, "count" | "count_big") && self.counted_column(expr);
                 let row = matches!(expr, Expr::Identifier(ident) if !counted && self.takes_row(function, ident));
                 if !counted && !row {
                     self.argument_value(expr);
                 }
             }
-            FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if function == "count" => {}
+            FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if matches!(function, "count" | "count_big") => {}
             FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name))
                 if self.dialect.row_functions.contains(function) =>
             {
@@ -116,6 +136,8 @@ impl<'a> Walker<'a> {
                 }
             }
             FunctionArgumentClause::IgnoreOrRespectNulls(_) | FunctionArgumentClause::JsonNullClause(_) => {}
+            FunctionArgumentClause::Separator(value) => self.value(value),
+            FunctionArgumentClause::Limit(limit) => self.expressions([limit]),
             FunctionArgumentClause::JsonReturningClause(JsonReturningClause { data_type }) => self.data_type(data_type),
             _ => self.not_allowed("A clause inside a call"),
         }

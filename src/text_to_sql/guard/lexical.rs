@@ -5,9 +5,10 @@
 //! space where there was white space, and a space between touching operators; reading it again gives itself. [`super::parse`]
 //! holds the parser's tokenizer to the same splits, so that two independent readings must agree before anything is believed.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, contains};
 use super::violation::{Violation, ViolationCode};
 
 /// Longer than any statement a person or model writes for a question.
@@ -90,11 +91,22 @@ impl<'a> Lexer<'a> {
                 ended = true;
                 continue;
             }
-            canonical.push(kind, &self.sql[start..self.at], gap);
+            let slice = self.spelled(kind, &self.sql[start..self.at]);
+            let touches = slice == "(" && self.calls(&canonical);
+            canonical.push(kind, &slice, gap && !touches);
             if canonical.lexemes.len() > MAX_TOKENS {
                 return Err(too_complex(format!("The statement has more than {MAX_TOKENS} words and signs.")));
             }
         }
+    }
+
+    /// Whether the last word is a function that a parenthesis must touch.
+    fn calls(&self, canonical: &Canonical) -> bool {
+        self.dialect.calls_touch
+            && canonical
+                .lexemes
+                .last()
+                .is_some_and(|last| last.kind == Kind::Word && contains(&self.dialect.functions, canonical.slice(last)))
     }
 
     fn rest(&self) -> &'a str {
@@ -108,13 +120,24 @@ impl<'a> Lexer<'a> {
             let rest = self.rest();
             if rest.starts_with([' ', '\t', '\n', '\r']) {
                 self.at += 1;
-            } else if rest.starts_with("--") {
+            } else if (self.dialect.line_comments)(rest) {
                 self.at += rest.find(self.dialect.line_comment_ends).unwrap_or(rest.len());
             } else if rest.starts_with("/*") {
+                self.plain_comment(rest)?;
                 self.at += block_comment(rest, self.dialect.nested_comments)?;
             } else {
                 return Ok(self.at > start);
             }
+        }
+    }
+
+    /// MySQL runs `/*! … */`, MariaDB also `/*M! … */`, and both take orders from `/*+ … */`.
+    fn plain_comment(&self, rest: &str) -> Result<(), Violation> {
+        let runs = self.dialect.executable_comments && ["/*!", "/*M!", "/*+"].iter().any(|open| rest.starts_with(open));
+        if runs {
+            Err(lexical("Comments that the engine runs (`/*!`, `/*M!`, `/*+`) are not accepted."))
+        } else {
+            Ok(())
         }
     }
 
@@ -123,9 +146,14 @@ impl<'a> Lexer<'a> {
         let rest = self.rest();
         let Some(first) = rest.chars().next() else { return Ok(None) };
         let (length, kind) = match first {
-            '\'' => (quoted_length(rest, '\'')?, Kind::Text),
+            '\'' => (self.text_length(rest, '\'')?, Kind::Text),
+            '"' if self.dialect.double_quoted_text => (self.text_length(rest, '"')?, Kind::Text),
             'a'..='z' | 'A'..='Z' | '_' => self.word_or_prefixed_text(rest)?,
+            '0' if self.dialect.hex_numbers && rest[1..].starts_with(['x', 'X']) => (hex_length(rest)?, Kind::Text),
             '0'..='9' => (self.number_length(rest)?, Kind::Number),
+            '$' if self.dialect.money_numbers && rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
+                (1 + self.number_length(&rest[1..])?, Kind::Number)
+            }
             '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => (self.number_length(rest)?, Kind::Number),
             '.' | ',' | '(' | ')' | ';' => (1, Kind::Punctuation),
             '$' if self.dialect.dollar_quotes => (dollar_quoted_length(rest)?, Kind::Text),
@@ -137,6 +165,30 @@ impl<'a> Lexer<'a> {
         };
         self.at += length;
         Ok(Some(kind))
+    }
+
+    /// Where a backslash is an escape in one mode and a character in another, the text that runs must end at the same
+    /// quote in both.
+    fn text_length(&self, rest: &str, quote: char) -> Result<usize, Violation> {
+        if !self.dialect.backslash_escapes {
+            return quoted_length(rest, quote);
+        }
+        let length = escaped_length(rest, quote)?;
+        let spelled = with_doubled_apostrophes(&rest[..length], quote);
+        match (quoted_length(&spelled, quote), escaped_length(&spelled, quote)) {
+            (Ok(one), Ok(other)) if one == other && one == spelled.len() => Ok(length),
+            _ => Err(lexical("A backslash before a quote is read in two ways; write a quote inside a text twice.")),
+        }
+    }
+
+    /// A token as it is written in the canonical text.
+    fn spelled<'s>(&self, kind: Kind, slice: &'s str) -> Cow<'s, str> {
+        match slice.chars().last() {
+            Some(quote) if kind == Kind::Text && self.dialect.backslash_escapes => {
+                with_doubled_apostrophes(slice, quote)
+            }
+            _ => slice.into(),
+        }
     }
 
     fn word_or_prefixed_text(&self, rest: &str) -> Result<(usize, Kind), Violation> {
@@ -170,7 +222,7 @@ impl<'a> Lexer<'a> {
         if !self.dialect.text_prefixes.contains(&prefix.as_str()) {
             return Ok(None);
         }
-        let length = if prefix == "e" { escaped_length(quoted)? } else { quoted_length(quoted, '\'')? };
+        let length = if prefix == "e" { escaped_length(quoted, '\'')? } else { self.text_length(quoted, '\'')? };
         let content = &quoted[1..length - 1];
         let well_formed = match prefix.as_str() {
             "x" => content.bytes().all(|b| b.is_ascii_hexdigit()),
@@ -287,18 +339,54 @@ fn quoted_length(rest: &str, quote: char) -> Result<usize, Violation> {
     }
 }
 
-/// `E'…'`: a backslash takes the next character with it.
-fn escaped_length(quoted: &str) -> Result<usize, Violation> {
+/// A text in which a backslash takes the next character with it, and a doubled quote stands for itself.
+fn escaped_length(text: &str, quote: char) -> Result<usize, Violation> {
     let mut at = 1;
     loop {
-        at += quoted[at..].find(['\'', '\\']).ok_or_else(|| lexical("A quote ' is not closed."))?;
-        if quoted[at..].starts_with("''") {
+        at += text[at..].find([quote, '\\']).ok_or_else(|| lexical(format!("A quote {quote} is not closed.")))?;
+        let rest = &text[at..];
+        if rest.starts_with(quote) && rest[1..].starts_with(quote) {
             at += 2;
-        } else if quoted[at..].starts_with('\'') {
+        } else if rest.starts_with(quote) {
             return Ok(at + 1);
         } else {
-            at += 1 + quoted[at + 1..].chars().next().map_or(0, char::len_utf8);
+            at += 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
         }
+    }
+}
+
+/// `'it\'s'` as `'it''s'`, which means the same in every mode. Only inside a word: elsewhere a backslash before a quote may
+/// as well be the last character of a text.
+fn with_doubled_apostrophes(text: &str, quote: char) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return text.into();
+    }
+    let mut spelled = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let next = if c == '\\' { chars.next() } else { None };
+        match next {
+            Some(next) if next == quote && chars.peek().is_some_and(|c| c.is_alphanumeric()) => {
+                spelled.extend([quote, quote]);
+            }
+            next => {
+                spelled.push(c);
+                spelled.extend(next);
+            }
+        }
+    }
+    spelled.into()
+}
+
+/// `0x4A`
+fn hex_length(rest: &str) -> Result<usize, Violation> {
+    let digits = length_while(&rest[2..], |c| c.is_ascii_hexdigit());
+    match rest[2 + digits..].chars().next() {
+        Some(c) if c.is_alphanumeric() || matches!(c, '_' | '$' | '@' | '#') => {
+            Err(lexical(format!("`0x…` holds `{c}`, which is not a digit.")))
+        }
+        _ if digits == 0 => Err(lexical("`0x` needs digits.")),
+        _ => Ok(2 + digits),
     }
 }
 
@@ -360,7 +448,10 @@ enum Bound {
 }
 
 fn bound_class(kind: Kind, word: &str) -> Bound {
-    const CHAINS: [&str; 11] = ["and", "or", "not", "like", "ilike", "is", "in", "between", "collate", "glob", "at"];
+    const CHAINS: [&str; 16] = [
+        "and", "or", "not", "like", "ilike", "is", "in", "between", "collate", "glob", "at", "xor", "div", "mod",
+        "rlike", "regexp",
+    ];
     let is = |keyword: &str| word.eq_ignore_ascii_case(keyword);
     match kind {
         Kind::Operator => Bound::Chains,

@@ -1,8 +1,8 @@
 //! Canonical text to exactly one query tree, on a stack that hostile nesting cannot exhaust.
 //!
-//! The tree never leaves this module's thread: walking and dropping it recurse as deep as parsing it.
+//! The tree never leaves this module: walking and dropping it recurse as deep as parsing it.
 
-use std::thread;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sqlparser::ast::{Query, Statement};
 use sqlparser::parser::{Parser, ParserError};
@@ -13,32 +13,32 @@ use super::lexical::{Canonical, Kind};
 use super::violation::{Violation, ViolationCode};
 use super::words::locations;
 
-/// Enough for the deepest tree within the lexical bounds, in a debug build, several times over.
-const STACK_BYTES: usize = 16 * 1024 * 1024;
+/// Each level of a tree takes at least one token; measured in a debug build, several times over.
+const STACK_BYTES_A_TOKEN: usize = 8 * 1024;
+const STACK_BYTES: usize = 512 * 1024;
 /// In the parser's own count; above what the lexical depth allows for expressions that people write.
 const RECURSION_LIMIT: usize = 200;
 
 /// Parses the text and hands the query to `then`. A panic on the way is a refusal.
-pub fn with_query<T: Send>(
+pub fn with_query<T>(
     canonical: &Canonical,
     dialect: &Dialect,
-    then: impl FnOnce(&Query) -> T + Send,
+    then: impl FnOnce(&Query) -> T,
 ) -> Result<T, Vec<Violation>> {
+    let stack = STACK_BYTES + STACK_BYTES_A_TOKEN * canonical.lexemes.len();
     let work = move || query(canonical, dialect).map(|query| then(&query));
-    let outcome = thread::scope(|scope| {
-        let spawned = thread::Builder::new().name("sql-guard".into()).stack_size(STACK_BYTES).spawn_scoped(scope, work);
-        spawned.map(|thread| thread.join())
-    });
+    // Most statements fit into the stack that is there; a new one costs more than all the rest of a check.
+    let outcome = catch_unwind(AssertUnwindSafe(|| stacker::maybe_grow(stack, stack, work)));
     match outcome {
-        Ok(Ok(result)) => result.map_err(|violation| vec![violation]),
-        Ok(Err(_panic)) => Err(vec![gap("The statement could not be analysed.")]),
-        Err(_no_thread) => Err(vec![gap("The statement could not be analysed now; try again.")]),
+        Ok(result) => result.map_err(|violation| vec![violation]),
+        Err(_panic) => Err(vec![gap("The statement could not be analysed.")]),
     }
 }
 
 fn query(canonical: &Canonical, dialect: &Dialect) -> Result<Box<Query>, Violation> {
     starts_a_query(canonical)?;
     let tokens = agreed_tokens(canonical, dialect)?;
+    let tokens = shown(tokens, canonical, dialect);
     let mut parser =
         Parser::new(dialect.parser).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
     let statement = parser.parse_statement().map_err(|error| refusal(&error, canonical, dialect))?;
@@ -86,6 +86,31 @@ fn agreed_tokens(canonical: &Canonical, dialect: &Dialect) -> Result<Vec<TokenWi
     if ours.next().is_some() { Err(gap("The end of the statement could not be read.")) } else { Ok(tokens) }
 }
 
+/// What the parser is shown: some words that change nothing about what is read are passed over, or shown as a word that
+/// it knows. The text that runs keeps them, and their words are accounted for like all others.
+fn shown(tokens: Vec<TokenWithSpan>, canonical: &Canonical, dialect: &Dialect) -> Vec<TokenWithSpan> {
+    let words: Vec<&str> = canonical.lexemes.iter().map(|lexeme| canonical.slice(lexeme)).collect();
+    let (mut at, mut passed_until) = (0, 0);
+    let mut shown = Vec::with_capacity(tokens.len());
+    for mut token in tokens {
+        if is_space(&token.token) || at >= words.len() {
+            shown.push(token);
+            continue;
+        }
+        if at >= passed_until && at > 0 {
+            passed_until = at + (dialect.passed_over)(words[at - 1], &words[at..]);
+            if let Some(other) = (dialect.shown_as)(&words[..at], words[at]) {
+                token.token = other;
+            }
+        }
+        if at >= passed_until {
+            shown.push(token);
+        }
+        at += 1;
+    }
+    shown
+}
+
 fn is_space(token: &Token) -> bool {
     use sqlparser::tokenizer::Whitespace::{Newline, Space, Tab};
     matches!(token, Token::Whitespace(Space | Tab | Newline))
@@ -95,9 +120,12 @@ fn agrees(kind: Kind, token: &Token) -> bool {
     match token {
         Token::Word(word) => kind == if word.quote_style.is_some() { Kind::Quoted } else { Kind::Word },
         Token::Number(_, long) => kind == Kind::Number && !long,
+        // SQL Server's `$12.50`; what our lexer takes for a parameter never comes here.
+        Token::Placeholder(_) => kind == Kind::Number,
         Token::SingleQuotedString(_)
         | Token::NationalStringLiteral(_)
         | Token::EscapedStringLiteral(_)
+        | Token::DoubleQuotedString(_)
         | Token::HexStringLiteral(_)
         | Token::SingleQuotedByteStringLiteral(_)
         | Token::DollarQuotedString(_) => kind == Kind::Text,

@@ -14,8 +14,16 @@ pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
     parser: &PostgreSqlDialect {},
 
     line_comment_ends: &['\n', '\r'],
+    line_comments: |rest| rest.starts_with("--"),
+    executable_comments: false,
     nested_comments: true,
     identifier_quotes: &['"'],
+    quotes: ('"', '"'),
+    double_quoted_text: false,
+    backslash_escapes: false,
+    hex_numbers: false,
+    money_numbers: false,
+    calls_touch: false,
     dollar_in_names: true,
     dollar_quotes: true,
     unicode_escapes: true,
@@ -32,9 +40,13 @@ pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
     keywords: words(&[KEYWORDS, FIELDS, TYPE_WORDS]),
     reserved: words(&[RESERVED]),
     needs_as: words(&[NEEDS_AS]),
-    parser_gaps: words(&["symmetric variadic exclude search cycle json_table rows"]),
+    any_word_after_as: true,
+    parser_gaps: words(&["search cycle json_table rows"]),
+    passed_over,
+    shown_as: |_, _| None,
 
     folds_quoted: false,
+    spells_tables: false,
     system_columns: words(&["ctid xmin xmax cmin cmax tableoid"]),
     row_ids: words(&[]),
     system_schemas: words(&["pg_catalog information_schema pg_toast pg_temp"]),
@@ -80,6 +92,10 @@ pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
     row_functions: words(&["count json_agg jsonb_agg array_agg row_to_json to_json to_jsonb"]),
     sized_functions: HashMap::from([("repeat", 1), ("lpad", 1), ("rpad", 1)]),
     format_functions: words(&["format"]),
+    part_functions: HashMap::new(),
+    date_parts: words(&[]),
+    introducers: words(&[]),
+    builtin_schema: Some("pg_catalog."),
     types: words(&[
         "bool boolean smallint int2 int integer int4 bigint int8 numeric decimal dec real float float4 float8 double money",
         "text varchar char character bpchar citext uuid bytea bit varbit date time timetz timestamp timestamptz",
@@ -90,14 +106,43 @@ pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
     collations: None,
 
     lateral: true,
+    apply: false,
+    join_scopes: true,
+    bare_joins: false,
+    names_calls: true,
     qualifies_tables: true,
     aliases_everywhere: false,
+    aliases_in_having: false,
     ctes_see_all: false,
     double_quoted_strings: false,
     table_match: false,
     text_aliases: false,
     merged_columns_first: true,
 });
+
+/// `BETWEEN SYMMETRIC`, and what a window frame excludes: neither changes what is read.
+fn passed_over(before: &str, from_here: &[&str]) -> usize {
+    let is = |word: &str, keyword: &str| word.eq_ignore_ascii_case(keyword);
+    match from_here {
+        [symmetric, ..] if is(before, "between") && (is(symmetric, "symmetric") || is(symmetric, "asymmetric")) => 1,
+        // In `f(a, VARIADIC b)` the values of `b` are arguments one by one.
+        [variadic, ..] if matches!(before, "," | "(") && is(variadic, "variadic") => 1,
+        _ => excluded(before, from_here),
+    }
+}
+
+/// `EXCLUDE TIES` and its kin, at the end of a window frame.
+pub fn excluded(before: &str, from_here: &[&str]) -> usize {
+    let is = |word: &str, keyword: &str| word.eq_ignore_ascii_case(keyword);
+    let frame_ends = ["row", "preceding", "following"].iter().any(|end| is(before, end));
+    match from_here {
+        [exclude, what, ..] if frame_ends && is(exclude, "exclude") && (is(what, "group") || is(what, "ties")) => 2,
+        [exclude, current, row, ..] if frame_ends && is(exclude, "exclude") => {
+            3 * usize::from((is(current, "current") && is(row, "row")) || (is(current, "no") && is(row, "others")))
+        }
+        _ => 0,
+    }
+}
 
 /// The longest run of operator characters, cut at a comment; a longer one may end in `+` or `-` only with one of `~!@#%^&|?` in it.
 fn operator_length(rest: &str) -> usize {
@@ -119,7 +164,7 @@ const KEYWORDS: &str = "select distinct on all from where group by having order 
     and or in is null true false unknown between like ilike similar to escape exists any some array cast extract \
     interval at zone collate over partition window range groups unbounded preceding following current filter within \
     rollup cube grouping sets unnest substring substr trim both leading trailing position overlay placing for ceil floor isnull notnull \
-    normalized nfc nfd nfkc nfkd overlaps json scalar object unique keys without value";
+    symmetric asymmetric variadic exclude others no normalized nfc nfd nfkc nfkd overlaps json scalar object unique keys without value";
 
 const FIELDS: &str = "year month day hour minute second quarter week dow doy epoch century decade millennium millenium \
     milliseconds microseconds millisecond microsecond isodow isoyear julian timezone timezone_hour timezone_minute";

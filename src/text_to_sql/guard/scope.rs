@@ -34,6 +34,8 @@ pub struct Relation<'a> {
     pub table: Option<usize>,
     pub columns: Vec<Output<'a>>,
     pub hidden: Vec<&'a str>,
+    /// The table stands for a part of itself, so that its schema cannot qualify it.
+    pub filtered: bool,
     /// A function of one column: its alias stands for that column, whatever the column is called.
     pub scalar: bool,
     /// An unknown table stands here, which was said; its columns are not complained about one by one.
@@ -58,6 +60,8 @@ pub struct Scope<'a> {
 #[derive(Debug, Clone)]
 pub struct Cte<'a> {
     pub name: Name<'a>,
+    /// As WITH spells it.
+    pub spelled: &'a str,
     pub columns: Vec<Output<'a>>,
 }
 
@@ -87,6 +91,7 @@ impl<'a> Relation<'a> {
                 })
                 .collect(),
             hidden: hidden_columns(table),
+            filtered: false,
             scalar: false,
             unknown: false,
         }

@@ -8,14 +8,23 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::dialect::{Dialect, words};
+use super::postgres;
 use super::sqlite_grammar::SqliteGrammar;
 
 pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
     parser: &SqliteGrammar,
 
     line_comment_ends: &['\n'],
+    line_comments: |rest| rest.starts_with("--"),
+    executable_comments: false,
     nested_comments: false,
     identifier_quotes: &['"', '`', '['],
+    quotes: ('"', '"'),
+    double_quoted_text: false,
+    backslash_escapes: false,
+    hex_numbers: false,
+    money_numbers: false,
+    calls_touch: false,
     dollar_in_names: true,
     dollar_quotes: false,
     unicode_escapes: false,
@@ -28,9 +37,13 @@ pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
     keywords: words(&[KEYWORDS]),
     reserved: words(&[RESERVED]),
     needs_as: words(&[]),
-    parser_gaps: words(&["exclude materialized indexed"]),
+    any_word_after_as: false,
+    parser_gaps: words(&["indexed"]),
+    passed_over,
+    shown_as: |_, _| None,
 
     folds_quoted: true,
+    spells_tables: false,
     system_columns: words(&[]),
     row_ids: words(&["rowid oid _rowid_"]),
     system_schemas: words(&["temp"]),
@@ -42,6 +55,10 @@ pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
     row_functions: words(&[]),
     sized_functions: HashMap::new(),
     format_functions: words(&["format printf"]),
+    part_functions: HashMap::new(),
+    date_parts: words(&[]),
+    introducers: words(&[]),
+    builtin_schema: None,
     types: words(&[
         "int integer tinyint smallint mediumint bigint int2 int8 real double float numeric decimal boolean",
         "text char character varchar nchar nvarchar clob blob date datetime",
@@ -49,8 +66,13 @@ pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
     collations: Some(words(&["binary nocase rtrim"])),
 
     lateral: false,
+    apply: false,
+    join_scopes: false,
+    bare_joins: true,
+    names_calls: false,
     qualifies_tables: false,
     aliases_everywhere: true,
+    aliases_in_having: true,
     ctes_see_all: true,
     double_quoted_strings: true,
     table_match: true,
@@ -59,6 +81,16 @@ pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
 });
 
 const JSON_COLUMNS: &[&str] = &["key", "value", "type", "atom", "id", "parent", "fullkey", "path"];
+
+/// `AS MATERIALIZED (…)`, and what a window frame excludes.
+fn passed_over(before: &str, from_here: &[&str]) -> usize {
+    let is = |word: &str, keyword: &str| word.eq_ignore_ascii_case(keyword);
+    match from_here {
+        [materialized, "(", ..] if is(before, "as") && is(materialized, "materialized") => 1,
+        [not, materialized, "(", ..] if is(before, "as") && is(not, "not") && is(materialized, "materialized") => 2,
+        _ => postgres::excluded(before, from_here),
+    }
+}
 
 /// The longest operator at the start; SQLite has no user-defined ones.
 fn operator_length(rest: &str) -> usize {
@@ -72,7 +104,7 @@ fn operator_length(rest: &str) -> usize {
 const KEYWORDS: &str = "select distinct all from where group by having order asc desc nulls first last limit offset with \
     recursive as materialized not union intersect except values join inner left right full outer cross natural using on \
     case when then else end and or in is null true false isnull notnull between like glob match escape exists cast \
-    collate over partition window range rows groups unbounded preceding following current row filter \
+    collate over partition window range rows groups unbounded preceding following current row exclude no others ties filter \
     int integer tinyint smallint mediumint bigint int2 int8 real double precision float numeric decimal boolean text char \
     character varying varchar nchar nvarchar clob blob date datetime substring substr trim ceil floor";
 

@@ -60,7 +60,13 @@ impl<'a> Walker<'a> {
             | DataType::BitVarying(_)
             | DataType::VarBit(_)
             | DataType::TsVector
-            | DataType::TsQuery => {}
+            | DataType::TsQuery
+            | DataType::Signed
+            | DataType::SignedInteger
+            | DataType::Unsigned
+            | DataType::UnsignedInteger
+            | DataType::Binary(_)
+            | DataType::Varbinary(_) => {}
             DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) if self.dialect.arrays => {
                 self.data_type(element)
             }

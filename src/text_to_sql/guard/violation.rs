@@ -41,6 +41,8 @@ pub enum ViolationCode {
     Syntax,
     /// A clause or form that questions never need.
     NotAllowed,
+    /// A table's row filter needs an attribute that the caller's key has not.
+    MissingAttribute,
 }
 
 impl Violation {

@@ -81,6 +81,7 @@ pub(super) struct Walker<'a> {
 /// A WITH query that may refer to itself: it can be named once its first SELECT has given it columns.
 pub(super) struct Recursive<'a> {
     name: Name<'a>,
+    spelled: &'a str,
     columns: Vec<Name<'a>>,
 }
 
@@ -132,7 +133,8 @@ impl<'a> Walker<'a> {
         if !locks.is_empty() {
             self.refuse(ViolationCode::Locks, "FOR UPDATE and FOR SHARE are not allowed: statements may only read.");
         }
-        self.absent(for_clause.is_none() && format_clause.is_none(), "FOR or FORMAT after a query");
+        self.for_clause(for_clause.as_ref());
+        self.absent(format_clause.is_none(), "FORMAT after a query");
         self.absent(settings.is_none() && pipe_operators.is_empty(), "SETTINGS or a pipe");
         let outer = (self.ctes.len(), self.later_ctes.len());
         if let Some(with) = with {
@@ -144,6 +146,18 @@ impl<'a> Walker<'a> {
         self.ctes.truncate(outer.0);
         self.later_ctes.truncate(outer.1);
         outputs
+    }
+
+    /// SQL Server's `FOR JSON` and `FOR XML` shape the result; an XML schema or browse mode would say more than that.
+    fn for_clause(&mut self, clause: Option<&ForClause>) {
+        match clause {
+            None | Some(ForClause::Json { for_json: _, root: _, include_null_values: _, without_array_wrapper: _ }) => {
+            }
+            Some(ForClause::Xml { for_xml, elements: _, binary_base64: _, root: _, r#type: _ }) => {
+                self.absent(!matches!(for_xml, ForXml::Explicit), "FOR XML EXPLICIT");
+            }
+            Some(ForClause::Browse) => self.not_allowed("FOR BROWSE"),
+        }
     }
 
     fn with(&mut self, with: &'a With) {
@@ -172,12 +186,13 @@ impl<'a> Walker<'a> {
         let sqlparser::ast::Cte { alias, query, from, materialized: _, closing_paren_token: _ } = cte;
         self.absent(from.is_none(), "FROM in WITH");
         let (_, columns) = self.alias(alias);
-        let mut itself = sees_itself.then(|| Recursive { name: name.clone(), columns: columns.clone() });
+        let spelled = alias.name.value.as_str();
+        let mut itself = sees_itself.then(|| Recursive { name: name.clone(), spelled, columns: columns.clone() });
         self.open_ctes.push(name.clone());
         let outputs = self.query(query, &mut itself);
         self.open_ctes.pop();
         let outputs = self.renamed(outputs, &columns);
-        self.ctes.push(Cte { name, columns: outputs });
+        self.ctes.push(Cte { name, spelled, columns: outputs });
     }
 
     /// A body and what it gives; with its scope if it is a plain SELECT, which ORDER BY can see into.
@@ -197,7 +212,7 @@ impl<'a> Walker<'a> {
                 let (left, _) = self.set_expr(left, recursive);
                 if let Some(itself) = recursive.take() {
                     let columns = self.renamed(without_sources(&left), &itself.columns);
-                    self.ctes.push(Cte { name: itself.name, columns });
+                    self.ctes.push(Cte { name: itself.name, spelled: itself.spelled, columns });
                 }
                 let (right, _) = self.set_expr(right, &mut None);
                 (self.combined(&left, &right), None)
@@ -232,8 +247,8 @@ impl<'a> Walker<'a> {
     }
 
     fn values(&mut self, values: &'a Values) -> Vec<Output<'a>> {
-        let Values { explicit_row, value_keyword, rows } = values;
-        self.absent(!explicit_row && !value_keyword, "VALUES ROW");
+        let Values { explicit_row: _, value_keyword, rows } = values;
+        self.absent(!value_keyword, "VALUE without S");
         for row in rows {
             let Parens { opening_token: _, content, closing_token: _ } = row;
             self.expressions(content);
@@ -272,8 +287,11 @@ impl<'a> Walker<'a> {
         if into.is_some() {
             self.refuse(ViolationCode::Writes, "SELECT INTO is not allowed: statements may only read.");
         }
-        self.absent(optimizer_hints.is_empty() && select_modifiers.is_none(), "A hint");
-        self.absent(top.is_none() && !top_before_distinct, "TOP (use LIMIT)");
+        self.absent(optimizer_hints.is_empty(), "A hint");
+        // MySQL's modifiers (SQL_NO_CACHE, STRAIGHT_JOIN, …) say how to read, not what.
+        let _ = select_modifiers;
+        self.absent(!top_before_distinct, "TOP before DISTINCT");
+        self.top(top.as_ref());
         self.absent(exclude.is_none() && value_table_mode.is_none(), "EXCLUDE or AS STRUCT");
         self.absent(
             lateral_views.is_empty() && prewhere.is_none() && connect_by.is_empty(),
@@ -294,6 +312,9 @@ impl<'a> Walker<'a> {
         }
         self.expressions(selection);
         self.group_by(group_by, &aliases);
+        if self.dialect.aliases_in_having {
+            self.scope().aliases = aliases;
+        }
         self.expressions(having);
         self.scope().aliases.clear();
         for NamedWindowDefinition(name, window) in named_window {
@@ -309,6 +330,15 @@ impl<'a> Walker<'a> {
             Some(Distinct::All | Distinct::Distinct) | None => {}
         }
         (outputs, self.scopes.pop().unwrap_or_default())
+    }
+
+    fn top(&mut self, top: Option<&'a Top>) {
+        let Some(Top { with_ties: _, percent: _, quantity }) = top else { return };
+        self.absent(self.dialect.apply, "TOP (use LIMIT)");
+        match quantity {
+            Some(TopQuantity::Expr(quantity)) => self.expressions([quantity]),
+            Some(TopQuantity::Constant(_)) | None => {}
+        }
     }
 
     pub(super) fn scope(&mut self) -> &mut Scope<'a> {
@@ -414,8 +444,10 @@ impl<'a> Walker<'a> {
         let renamed = |column: &Output<'a>| {
             relation.table.is_none().then(|| column.name.as_deref().unwrap_or_default().to_owned())
         };
-        let spell =
-            |column: &Output<'a>| format!("\"{name}\".\"{}\"", renamed(column).unwrap_or_else(|| declared(column)));
+        let spell = |column: &Output<'a>| {
+            let column = renamed(column).unwrap_or_else(|| declared(column));
+            format!("{}.{}", self.dialect.quoted(name), self.dialect.quoted(&column))
+        };
         relation.columns.iter().map(spell).collect()
     }
 
@@ -459,13 +491,13 @@ impl<'a> Walker<'a> {
             Expr::Identifier(ident) => Some(self.dialect.fold(ident)),
             Expr::CompoundIdentifier(parts) => parts.last().map(|ident| self.dialect.fold(ident)),
             Expr::Nested(inner) | Expr::Collate { expr: inner, collation: _ } => self.natural_name(inner),
-            Expr::Cast { expr: inner, kind: _, data_type: _, format: _ } if self.dialect.lateral => {
+            Expr::Cast { expr: inner, kind: _, data_type: _, format: _ } if self.dialect.names_calls => {
                 self.natural_name(inner)
             }
             Expr::Position { expr: _, r#in: _ } => Some("position".into()),
-            Expr::Exists { subquery: _, negated: _ } if self.dialect.lateral => Some("exists".into()),
+            Expr::Exists { subquery: _, negated: _ } if self.dialect.names_calls => Some("exists".into()),
             Expr::Extract { field: _, syntax: _, expr: _ } => Some("extract".into()),
-            Expr::Function(function) if self.dialect.lateral => match function.name.0.as_slice() {
+            Expr::Function(function) if self.dialect.names_calls => match function.name.0.as_slice() {
                 [ObjectNamePart::Identifier(name)] => Some(self.dialect.fold(name)),
                 _ => None,
             },
@@ -476,7 +508,9 @@ impl<'a> Walker<'a> {
     fn group_by(&mut self, group_by: &'a GroupByExpr, aliases: &[Name<'a>]) {
         match group_by {
             GroupByExpr::Expressions(keys, modifiers) => {
-                self.absent(modifiers.is_empty(), "A modifier of GROUP BY");
+                let known =
+                    |it: &GroupByWithModifier| matches!(it, GroupByWithModifier::Rollup | GroupByWithModifier::Cube);
+                self.absent(modifiers.iter().all(known), "A modifier of GROUP BY");
                 keys.iter().for_each(|key| self.group_key(key, aliases));
             }
             GroupByExpr::All(_) => self.not_allowed("GROUP BY ALL"),
@@ -602,7 +636,7 @@ impl<'a> Walker<'a> {
         self.name(alias);
         let after_as = self.words.before(alias.span).is_some_and(|word| word.eq_ignore_ascii_case("as"));
         let clause = alias.quote_style.is_none() && !after_as && contains(&self.dialect.needs_as, &alias.value);
-        let reserved = self.dialect.is_reserved(alias) && (!after_as || self.dialect.needs_as.is_empty());
+        let reserved = self.dialect.is_reserved(alias) && (!after_as || !self.dialect.any_word_after_as);
         if clause || reserved {
             let detail = format!("`{}` cannot be an alias here; write AS and quote it.", alias.value);
             self.refuse(ViolationCode::NotAllowed, detail);
@@ -614,6 +648,7 @@ impl<'a> Walker<'a> {
         let TableAlias { explicit: _, name, columns, at } = alias;
         self.absent(at.is_none(), "AT after an alias");
         let folded = self.declared(name);
+        self.implicit_alias(name);
         let columns = columns.iter().map(|TableAliasColumnDef { name, data_type }| {
             if let Some(data_type) = data_type {
                 self.data_type(data_type);
@@ -621,6 +656,15 @@ impl<'a> Walker<'a> {
             self.declared(name)
         });
         (folded, columns.collect())
+    }
+
+    /// Where statements need no semicolon between them, a bare word after a table may begin another one.
+    fn implicit_alias(&mut self, name: &'a Ident) {
+        let starts = name.quote_style.is_none() && contains(&self.dialect.needs_as, &name.value);
+        let after_as = self.words.before(name.span).is_some_and(|word| word.eq_ignore_ascii_case("as"));
+        if starts && !after_as && !self.dialect.any_word_after_as {
+            self.refuse(ViolationCode::NotAllowed, format!("`{}` cannot be an alias without AS.", name.value));
+        }
     }
 
     /// The outputs with their first names replaced.
@@ -665,7 +709,14 @@ impl<'a> Walker<'a> {
             Some(schema) => relation.schema.is_some_and(|declared| dialect.same(declared, schema)),
             None => true,
         };
-        self.scopes.iter().rev().find_map(|scope| scope.relation(name).filter(in_schema))
+        let found = self.scopes.iter().rev().find_map(|scope| scope.relation(name).filter(in_schema))?;
+        if let [schema, table] = parts
+            && found.filtered
+            && let Some((schema, table)) = self.words.range(schema.span).zip(self.words.range(table.span))
+        {
+            self.rewrites.push(Rewrite { range: schema.start..table.start, with: String::new() });
+        }
+        Some(found)
     }
 
     pub(super) fn unknown_qualifier(&mut self, parts: &[&'a Ident]) {

@@ -35,6 +35,19 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// Notes that all words in these bytes are understood.
+    pub fn name_all(&mut self, range: Range<usize>) {
+        for (lexeme, named) in self.canonical.lexemes.iter().zip(&mut self.named) {
+            *named |= range.start <= lexeme.range.start && lexeme.range.end <= range.end;
+        }
+    }
+
+    /// The text from the token before the one at `span` on, and where it begins.
+    pub fn from_before(&self, span: Span) -> Option<(usize, &'a str)> {
+        let start = self.canonical.lexemes[self.index(span)?.checked_sub(1)?].range.start;
+        Some((start, &self.canonical.text[start..]))
+    }
+
     /// The bytes that a token takes in the canonical text.
     pub fn range(&self, span: Span) -> Option<Range<usize>> {
         self.index(span).map(|index| self.canonical.lexemes[index].range.clone())

@@ -6,21 +6,20 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use super::{Budget, Samples, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES, quoted};
+use crate::text_to_sql::engine::Meter;
+use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Index, Schema, Table, TableKind};
 use futures::TryStreamExt;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Either, Executor, Postgres, Row};
-use uuid::Uuid;
-
-use super::{Budget, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES, quoted};
-use crate::text_to_sql::engine::Meter;
-use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Index, Schema, Table, TableKind};
 
 /// Reads everything in the transaction that the session is in.
 pub(in crate::text_to_sql) async fn introspect(
     connection: &mut PgConnection,
     meter: &Meter,
+    samples: &Samples,
 ) -> Result<Schema, sqlx::Error> {
     let search_path = sqlx::query_scalar(SEARCH_PATH).persistent(false).fetch_one(&mut *connection).await?;
     let mut catalog = Catalog::default();
@@ -37,9 +36,9 @@ pub(in crate::text_to_sql) async fn introspect(
     for row in fetch(connection, meter, sqlx::query(INDEXES).bind(&tables)).await? {
         catalog.add_index(&row)?;
     }
-    read_values(connection, meter, &mut catalog).await?;
+    read_values(connection, meter, samples, &mut catalog).await?;
     let tables = catalog.relations.into_iter().map(|relation| relation.table).collect();
-    Ok(Schema { engine: Engine::Postgres, search_path, tables })
+    Ok(Schema { engine: Engine::Postgres, search_path, server_version: String::new(), tables })
 }
 
 /// The catalog's own schema comes first in every search path and is nothing that a user named.
@@ -144,20 +143,9 @@ struct Relation {
 impl Catalog {
     fn add_table(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
         let (oid, kind): (Oid, String) = (row.try_get(0)?, row.try_get(3)?);
-        let table = Table {
-            id: Uuid::now_v7(),
-            schema: row.try_get(1)?,
-            name: row.try_get(2)?,
-            kind: if matches!(kind.as_str(), "v" | "m") { TableKind::View } else { TableKind::Table },
-            description: row.try_get(4)?,
-            synonyms: Vec::new(),
-            hidden: false,
-            columns: Vec::new(),
-            primary_key: Vec::new(),
-            foreign_keys: Vec::new(),
-            indexes: Vec::new(),
-            row_count: row.try_get(5)?,
-        };
+        let table_kind = if matches!(kind.as_str(), "v" | "m") { TableKind::View } else { TableKind::Table };
+        let mut table = Table::found(row.try_get(1)?, row.try_get(2)?, table_kind);
+        (table.description, table.row_count) = (row.try_get(4)?, row.try_get(5)?);
         self.by_oid.insert(oid.0, self.relations.len());
         self.relations.push(Relation { oid, kind, bytes: row.try_get(6)?, numbers: Vec::new(), table });
         Ok(())
@@ -165,18 +153,9 @@ impl Catalog {
 
     fn add_column(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
         let (number, base): (i16, String) = (row.try_get(1)?, row.try_get(4)?);
-        let column = Column {
-            name: row.try_get(2)?,
-            data_type: row.try_get(3)?,
-            kind: column_kind(&base, row.try_get(5)?),
-            nullable: row.try_get(6)?,
-            description: row.try_get(7)?,
-            synonyms: Vec::new(),
-            hidden: false,
-            masked: false,
-            enum_values: row.try_get(8)?,
-            sample_values: Vec::new(),
-        };
+        let kind = column_kind(&base, row.try_get(5)?);
+        let mut column = Column::found(row.try_get(2)?, row.try_get(3)?, kind, row.try_get(6)?);
+        (column.description, column.enum_values) = (row.try_get(7)?, row.try_get(8)?);
         if let Some(relation) = self.relation_mut(row.try_get(0)?) {
             relation.numbers.push(number);
             relation.table.columns.push(column);
@@ -230,12 +209,14 @@ impl Relation {
     }
 
     /// Text columns that are worth asking for their values.
-    fn text_columns(&self) -> Vec<usize> {
+    fn text_columns(&self, samples: &Samples) -> Vec<usize> {
+        let wanted = |column: &Column| {
+            column.kind == ColumnKind::Text
+                && column.enum_values.is_empty()
+                && samples.of(&self.table.schema, &self.table.name, &column.name)
+        };
         let columns = self.table.columns.iter().enumerate();
-        columns
-            .filter(|(_, column)| column.kind == ColumnKind::Text && column.enum_values.is_empty())
-            .map(|(at, _)| at)
-            .collect()
+        columns.filter(|(_, column)| wanted(column)).map(|(at, _)| at).collect()
     }
 
     fn is_large(&self) -> bool {
@@ -284,7 +265,12 @@ fn column_kind(base: &str, category: &str) -> ColumnKind {
     }
 }
 
-async fn read_values(connection: &mut PgConnection, meter: &Meter, catalog: &mut Catalog) -> Result<(), sqlx::Error> {
+async fn read_values(
+    connection: &mut PgConnection,
+    meter: &Meter,
+    samples: &Samples,
+    catalog: &mut Catalog,
+) -> Result<(), sqlx::Error> {
     let mut budget = Budget::new(Instant::now());
     let known = common_values(connection, meter, catalog).await?;
     let limit = format!("set local statement_timeout = {}", TABLE_TIME.as_millis());
@@ -297,7 +283,7 @@ async fn read_values(connection: &mut PgConnection, meter: &Meter, catalog: &mut
             );
             break;
         }
-        let (mut unknown, columns) = (Vec::new(), relation.text_columns());
+        let (mut unknown, columns) = (Vec::new(), relation.text_columns(samples));
         for at in columns {
             match known.get(&(relation.oid.0, relation.table.columns[at].name.clone())) {
                 Some(values) => relation.table.columns[at].sample_values = budget.keep(values.clone()),

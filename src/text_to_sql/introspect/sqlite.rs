@@ -4,15 +4,13 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use super::{Budget, Samples, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES, quoted};
+use crate::text_to_sql::engine::Stop;
+use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Index, Schema, Table, TableKind};
 use chrono::NaiveDate;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Decode, Row, Sqlite, TypeInfo, ValueRef};
-use uuid::Uuid;
-
-use super::{Budget, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES, quoted};
-use crate::text_to_sql::engine::Stop;
-use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Index, Schema, Table, TableKind};
 
 /// The only schema of a file that is opened alone.
 const MAIN: &str = "main";
@@ -36,7 +34,12 @@ pub(in crate::text_to_sql) async fn catalog(connection: &mut SqliteConnection) -
     for row in sqlx::query(INDEXES).fetch_all(&mut *connection).await? {
         catalog.add_index(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
     }
-    Ok(Schema { engine: Engine::Sqlite, search_path: vec![MAIN.to_owned()], tables: catalog.tables })
+    Ok(Schema {
+        engine: Engine::Sqlite,
+        search_path: vec![MAIN.to_owned()],
+        server_version: String::new(),
+        tables: catalog.tables,
+    })
 }
 
 /// Adds kinds, row counts and values, on a connection that can do no more than read.
@@ -44,13 +47,14 @@ pub(in crate::text_to_sql) async fn describe(
     connection: &mut SqliteConnection,
     mut schema: Schema,
     stop: &Stop,
+    samples: &Samples,
 ) -> Result<Schema, sqlx::Error> {
     let mut budget = Budget::new(Instant::now());
     for table in &mut schema.tables {
         stop.within(TABLE_TIME);
         look(connection, table).await?;
         if !budget.is_spent(Instant::now()) {
-            read_values(connection, table, &mut budget).await?;
+            read_values(connection, table, samples, &mut budget).await?;
         }
     }
     Ok(schema)
@@ -108,35 +112,13 @@ struct Catalog {
 impl Catalog {
     fn add_table(&mut self, name: String, kind: &str) {
         self.by_name.insert(name.to_lowercase(), self.tables.len());
-        self.tables.push(Table {
-            id: Uuid::now_v7(),
-            schema: MAIN.to_owned(),
-            name,
-            kind: if kind == "view" { TableKind::View } else { TableKind::Table },
-            description: None,
-            synonyms: Vec::new(),
-            hidden: false,
-            columns: Vec::new(),
-            primary_key: Vec::new(),
-            foreign_keys: Vec::new(),
-            indexes: Vec::new(),
-            row_count: None,
-        });
+        let kind = if kind == "view" { TableKind::View } else { TableKind::Table };
+        self.tables.push(Table::found(MAIN.to_owned(), name, kind));
     }
 
     fn add_column(&mut self, row: &SqliteRow) -> Result<(), sqlx::Error> {
-        let column = Column {
-            name: row.try_get(1)?,
-            data_type: row.try_get(2)?,
-            kind: ColumnKind::Other,
-            nullable: !row.try_get_unchecked::<bool, _>(3)?,
-            description: None,
-            synonyms: Vec::new(),
-            hidden: false,
-            masked: false,
-            enum_values: Vec::new(),
-            sample_values: Vec::new(),
-        };
+        let nullable = !row.try_get_unchecked::<bool, _>(3)?;
+        let column = Column::found(row.try_get(1)?, row.try_get(2)?, ColumnKind::Other, nullable);
         if let Some(table) = self.table(row.try_get(0)?) {
             table.columns.push(column);
         }
@@ -227,10 +209,13 @@ async fn row_count(connection: &mut SqliteConnection, table: &str) -> Result<Opt
 async fn read_values(
     connection: &mut SqliteConnection,
     table: &mut Table,
+    samples: &Samples,
     budget: &mut Budget,
 ) -> Result<(), sqlx::Error> {
     let source = quoted(&table.name);
-    for column in table.columns.iter_mut().filter(|column| column.kind == ColumnKind::Text) {
+    let (schema, name) = (table.schema.clone(), table.name.clone());
+    let wanted = |column: &&mut Column| column.kind == ColumnKind::Text && samples.of(&schema, &name, &column.name);
+    for column in table.columns.iter_mut().filter(wanted) {
         let name = quoted(&column.name);
         let statement = format!(
             "select v from (select {name} as v from {source} limit {VALUE_ROWS})

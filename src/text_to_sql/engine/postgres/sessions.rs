@@ -18,7 +18,7 @@ use super::EngineError;
 use super::failure::{connect_failure, failure, unpanicked};
 use super::target::Target;
 use crate::text_to_sql::engine::access::Access;
-use crate::text_to_sql::engine::relay::{MAX_ANSWER, Meter};
+use crate::text_to_sql::engine::meter::{MAX_ANSWER, Meter};
 
 /// A user's database has other work to do than ours.
 pub(super) const SESSIONS: usize = 4;

@@ -1,4 +1,4 @@
-//! What the two dialects write differently, and what both must quote. The one place with such facts.
+//! What the dialects write differently, and what they must quote. The one place with such facts.
 
 use chrono::NaiveDate;
 
@@ -168,8 +168,13 @@ const RESERVED: &[&str] = &[
     "without",
 ];
 
-/// An identifier, quoted only where it must be.
+/// An identifier, quoted only where it must be; always where the list of reserved words is another one.
 pub fn identifier(engine: Engine, name: &str) -> String {
+    match engine {
+        Engine::Mysql => return format!("`{}`", name.replace('`', "``")),
+        Engine::Mssql => return format!("[{}]", name.replace(']', "]]")),
+        Engine::Postgres | Engine::Sqlite => {}
+    }
     let folds = engine == Engine::Postgres;
     let fits = |c: char| c == '_' || c.is_ascii_digit() || c.is_ascii_lowercase() || (!folds && c.is_ascii_uppercase());
     let plain = name.chars().all(fits) && name.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic());
@@ -184,11 +189,13 @@ pub fn text(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
 }
 
-/// A day, in a form that compares with date and timestamp columns; SQLite keeps ISO text.
+/// A day, in a form that compares with date and timestamp columns; SQLite keeps ISO text, and SQL Server reads only the
+/// form without hyphens in the same way under every language setting.
 pub fn day(engine: Engine, date: NaiveDate) -> String {
     match engine {
         Engine::Postgres => format!("date '{date}'"),
-        Engine::Sqlite => format!("'{date}'"),
+        Engine::Mysql | Engine::Sqlite => format!("'{date}'"),
+        Engine::Mssql => format!("'{}'", date.format("%Y%m%d")),
     }
 }
 
@@ -196,24 +203,38 @@ pub fn day(engine: Engine, date: NaiveDate) -> String {
 pub fn period(engine: Engine, unit: Unit, column: &str) -> String {
     match (engine, unit) {
         (Engine::Postgres, Unit::Year) => format!("extract(year from {column})"),
+        (Engine::Mysql | Engine::Mssql, Unit::Year) => format!("year({column})"),
+        (Engine::Mysql, Unit::Month) => format!("date_format({column}, '%Y-%m')"),
+        (Engine::Mssql, Unit::Month) => format!("convert(char(7), {column}, 126)"),
         (Engine::Postgres, Unit::Month) => format!("to_char({column}, 'YYYY-MM')"),
         (Engine::Sqlite, Unit::Year) => format!("strftime('%Y', {column})"),
         (Engine::Sqlite, Unit::Month) => format!("strftime('%Y-%m', {column})"),
     }
 }
 
-/// Matching text whatever its case: SQLite's LIKE already does so for ASCII.
+/// Matching text whatever its case: SQLite's LIKE already does so for ASCII, and the others' under their usual collations.
 pub fn like(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => "ilike",
-        Engine::Sqlite => "like",
+        Engine::Mysql | Engine::Sqlite | Engine::Mssql => "like",
+    }
+}
+
+/// A sort key with the rows that have no value at the end. Where the words for it are missing, null sorts lowest.
+pub fn nulls_last(engine: Engine, key: &str, descending: bool) -> String {
+    let direction = if descending { " desc" } else { "" };
+    match engine {
+        Engine::Postgres | Engine::Sqlite => format!("{key}{direction} nulls last"),
+        Engine::Mysql | Engine::Mssql if descending => format!("{key} desc"),
+        Engine::Mysql => format!("{key} is null, {key}"),
+        Engine::Mssql => format!("case when {key} is null then 1 else 0 end, {key}"),
     }
 }
 
 pub fn truth(engine: Engine, column: &str) -> String {
     match engine {
-        Engine::Postgres => column.to_owned(),
-        Engine::Sqlite => format!("{column} = 1"),
+        Engine::Postgres | Engine::Mysql => column.to_owned(),
+        Engine::Sqlite | Engine::Mssql => format!("{column} = 1"),
     }
 }
 

@@ -4,6 +4,7 @@ use super::dialect;
 use super::joins::JoinTree;
 use super::plan::{Comparison, Condition, Expression, Function, Literal, Order, Place, Plan};
 use crate::text_to_sql::link::catalog::{Catalog, ColumnId, TableId};
+use crate::text_to_sql::schema::Engine;
 
 pub fn print(catalog: &Catalog, plan: &Plan, joins: &JoinTree) -> String {
     Printer { catalog, joins }.statement(plan)
@@ -18,7 +19,9 @@ impl Printer<'_> {
     fn statement(&self, plan: &Plan) -> String {
         let outputs: Vec<String> = plan.outputs.iter().map(|output| self.expression(*output)).collect();
         let distinct = if plan.distinct { "distinct " } else { "" };
-        let mut lines = vec![format!("select {distinct}{}", outputs.join(", ")), self.from()];
+        let tops = self.catalog.engine == Engine::Mssql;
+        let top = plan.limit.filter(|_| tops).map(|limit| format!("top ({limit}) ")).unwrap_or_default();
+        let mut lines = vec![format!("select {distinct}{top}{}", outputs.join(", ")), self.from()];
         lines.extend(self.joins.steps.iter().map(|step| self.join(step.table, step.edge)));
         if !plan.conditions.is_empty() {
             let conditions: Vec<String> = plan.conditions.iter().map(|condition| self.condition(condition)).collect();
@@ -36,7 +39,7 @@ impl Printer<'_> {
             let order: Vec<String> = plan.order.iter().map(|order| self.order(*order, plan.limit.is_some())).collect();
             lines.push(format!("order by {}", order.join(", ")));
         }
-        lines.extend(plan.limit.map(|limit| format!("limit {limit}")));
+        lines.extend(plan.limit.filter(|_| !tops).map(|limit| format!("limit {limit}")));
         lines.join("\n")
     }
 
@@ -124,7 +127,7 @@ impl Printer<'_> {
                 from.into_iter().chain(until).collect::<Vec<_>>().join(" and ")
             }
             Condition::Matches { text, place, .. } => {
-                format!("{column} {} {}", dialect::like(engine), pattern(text, *place))
+                format!("{column} {} {}", dialect::like(engine), pattern(engine, text, *place))
             }
             Condition::SameText { text, .. } => format!("lower({column}) = lower({})", dialect::text(text)),
             Condition::IsKnown { .. } => format!("{column} is not null"),
@@ -144,9 +147,12 @@ impl Printer<'_> {
     fn order(&self, order: Order, limited: bool) -> String {
         let nullable = order.expression.column().is_some_and(|column| self.catalog.column(column).column.nullable);
         let counts = matches!(order.expression, Expression::CountRows | Expression::CountDistinct(_));
-        let direction = if order.descending { " desc" } else { "" };
-        let nulls = if limited && nullable && !counts { " nulls last" } else { "" };
-        format!("{}{direction}{nulls}", self.expression(order.expression))
+        let key = self.expression(order.expression);
+        match (limited && nullable && !counts, order.descending) {
+            (true, descending) => dialect::nulls_last(self.catalog.engine, &key, descending),
+            (false, true) => format!("{key} desc"),
+            (false, false) => key,
+        }
     }
 }
 
@@ -177,14 +183,15 @@ fn literal(literal: &Literal) -> String {
 }
 
 /// A LIKE pattern in which only our own `%` is one.
-fn pattern(text: &str, place: Place) -> String {
-    let special = text.contains(['%', '_', '\\']);
-    let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+fn pattern(engine: Engine, text: &str, place: Place) -> String {
+    // A backslash is an escape by itself in MySQL, and `[` begins a class of characters in SQL Server.
+    let special: &[char] = if engine == Engine::Mssql { &['!', '%', '_', '['] } else { &['!', '%', '_'] };
+    let escaped = special.iter().fold(text.to_owned(), |text, sign| text.replace(*sign, &format!("!{sign}")));
     let (before, after) = match place {
         Place::Anywhere => ("%", "%"),
         Place::Start => ("", "%"),
         Place::End => ("%", ""),
     };
     let pattern = dialect::text(&format!("{before}{escaped}{after}"));
-    if special { format!("{pattern} escape '\\'") } else { pattern }
+    if escaped == text { pattern } else { format!("{pattern} escape '!'") }
 }
