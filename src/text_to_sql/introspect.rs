@@ -7,6 +7,7 @@
 pub(in crate::text_to_sql) mod postgres;
 pub(in crate::text_to_sql) mod sqlite;
 
+mod checks;
 mod samples;
 
 use std::time::{Duration, Instant};

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use almanac::text_to_sql::engine::{Access, EngineError, SqlEngine, connect};
 use almanac::text_to_sql::guard::{self, Policy};
+use almanac::text_to_sql::introspect::Samples;
 use almanac::text_to_sql::run::{Caps, Rows};
 use almanac::text_to_sql::schema::Schema;
 use serde_json::json;
@@ -115,7 +116,7 @@ impl Database {
 
     async fn new(url: String, access: &Access) -> Self {
         let engine = connect(&url.clone().into(), access).await.unwrap();
-        let schema = engine.introspect().await.unwrap();
+        let schema = engine.introspect(&Samples::all()).await.unwrap();
         assert_eq!(schema.engine, engine.engine());
         Self { url, engine, schema }
     }

@@ -1,15 +1,16 @@
 //! The catalog of a PostgreSQL database, as far as the login may read.
 //!
-//! Five statements, however many tables there are. Left out: system schemas, partitions (their parent stands for them),
+//! Six statements, however many tables there are, and one more for each table whose values are wanted. Left out: system schemas, partitions (their parent stands for them),
 //! what an extension brought, and columns without the right to select.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::{Budget, Samples, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES, quoted};
+use super::{Budget, Samples, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES, checks, quoted};
 use crate::text_to_sql::engine::Meter;
 use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Index, Schema, Table, TableKind};
 use futures::TryStreamExt;
+use sqlparser::dialect::PostgreSqlDialect;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
@@ -21,7 +22,7 @@ pub(in crate::text_to_sql) async fn introspect(
     meter: &Meter,
     samples: &Samples,
 ) -> Result<Schema, sqlx::Error> {
-    let search_path = sqlx::query_scalar(SEARCH_PATH).persistent(false).fetch_one(&mut *connection).await?;
+    let session = sqlx::query(SESSION).persistent(false).fetch_one(&mut *connection).await?;
     let mut catalog = Catalog::default();
     for row in fetch(connection, meter, sqlx::query(TABLES)).await? {
         catalog.add_table(&row)?;
@@ -36,13 +37,22 @@ pub(in crate::text_to_sql) async fn introspect(
     for row in fetch(connection, meter, sqlx::query(INDEXES).bind(&tables)).await? {
         catalog.add_index(&row)?;
     }
-    read_values(connection, meter, samples, &mut catalog).await?;
+    for row in fetch(connection, meter, sqlx::query(CHECKS).bind(&tables)).await? {
+        catalog.add_check(&row)?;
+    }
+    if samples.enabled {
+        read_values(connection, meter, samples, &mut catalog).await?;
+    }
     let tables = catalog.relations.into_iter().map(|relation| relation.table).collect();
-    Ok(Schema { engine: Engine::Postgres, search_path, server_version: String::new(), tables })
+    let (search_path, server_version) = (session.try_get(0)?, session.try_get(1)?);
+    Ok(Schema { engine: Engine::Postgres, search_path, server_version, tables })
 }
 
-/// The catalog's own schema comes first in every search path and is nothing that a user named.
-const SEARCH_PATH: &str = "select array_remove(current_schemas(false), 'pg_catalog')::text[]";
+/// The catalog's own schema comes first in every search path and is nothing that a user named. The version goes without
+/// what a packager adds: `16.4 (Debian 16.4-1)`.
+const SESSION: &str = "
+    select array_remove(current_schemas(false), 'pg_catalog')::text[],
+           split_part(current_setting('server_version'), ' ', 1)";
 
 const TABLES: &str = "
     select c.oid, n.nspname::text, c.relname::text, c.relkind::text, d.description,
@@ -108,6 +118,16 @@ const INDEXES: &str = "
     where i.indrelid = any ($1)
       and i.indisvalid
     order by i.indrelid, c.relname";
+
+/// Of one column each. A check that is not valid says nothing about the rows that were there before it.
+const CHECKS: &str = "
+    select conrelid, conkey[1], pg_get_expr(conbin, conrelid)
+    from pg_constraint
+    where conrelid = any ($1)
+      and contype = 'c'
+      and convalidated
+      and cardinality(conkey) = 1
+    order by conrelid, conname";
 
 async fn fetch(
     connection: &mut PgConnection,
@@ -193,6 +213,21 @@ impl Catalog {
         Ok(())
     }
 
+    /// A domain keeps its own list to itself: the labels of a column are those of its type where it has some.
+    fn add_check(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
+        let (number, condition): (i16, String) = (row.try_get(1)?, row.try_get(2)?);
+        if let Some(relation) = self.relation_mut(row.try_get(0)?)
+            && let Some(at) = relation.numbers.iter().position(|own| *own == number)
+            && let column = &mut relation.table.columns[at]
+            && column.kind == ColumnKind::Text
+            && column.enum_values.is_empty()
+            && let Some(allowed) = checks::of_condition(&condition, &PostgreSqlDialect {})
+        {
+            column.enum_values = allowed.values;
+        }
+        Ok(())
+    }
+
     fn relation(&self, oid: Oid) -> Option<&Relation> {
         self.relations.get(*self.by_oid.get(&oid.0)?)
     }
@@ -225,13 +260,14 @@ impl Relation {
             || self.bytes.is_some_and(|bytes| bytes > LARGE_BYTES)
     }
 
-    /// Where values are read from: all of a small table, some blocks of a large one, the first rows of a view.
-    fn source(&self) -> Option<String> {
+    /// Where values are read from: all of a small table, some blocks of a large one, the first rows of a view, of which
+    /// no other column may be computed.
+    fn source(&self, column: &str) -> Option<String> {
         let name = format!("{}.{}", quoted(&self.table.schema), quoted(&self.table.name));
         match self.kind.as_str() {
             // Another server's table: reading it would be paid for there.
             "f" => None,
-            "v" => Some(format!("(select * from {name} limit {VIEW_ROWS}) v")),
+            "v" => Some(format!("(select {column} from {name} limit {VIEW_ROWS}) v")),
             _ if self.is_large() => {
                 let rows = self.table.row_count.unwrap_or(0).max(self.bytes.unwrap_or(0) / ROW_BYTES).max(1);
                 let percent = 100.0 * VALUE_ROWS as f64 / rows as f64;
@@ -272,7 +308,7 @@ async fn read_values(
     catalog: &mut Catalog,
 ) -> Result<(), sqlx::Error> {
     let mut budget = Budget::new(Instant::now());
-    let known = common_values(connection, meter, catalog).await?;
+    let known = common_values(connection, meter, samples, catalog).await?;
     let limit = format!("set local statement_timeout = {}", TABLE_TIME.as_millis());
     sqlx::raw_sql(AssertSqlSafe(limit)).execute(&mut *connection).await?;
     for relation in &mut catalog.relations {
@@ -305,18 +341,27 @@ const COMMON_VALUES: &str = "
     from pg_stats s
     join pg_namespace n on n.nspname = s.schemaname
     join pg_class c on c.relnamespace = n.oid and c.relname = s.tablename
-    where c.oid = any ($1)
-      and s.most_common_vals is not null";
+    -- of no other column: a value that may not be shown may not be read
+    join unnest($1::oid[], $2::text[]) as wanted (relation, attribute)
+      on wanted.relation = c.oid and wanted.attribute = s.attname
+    where s.most_common_vals is not null";
 
 async fn common_values(
     connection: &mut PgConnection,
     meter: &Meter,
+    samples: &Samples,
     catalog: &Catalog,
 ) -> Result<HashMap<(u32, String), Vec<String>>, sqlx::Error> {
     let large = catalog.relations.iter().filter(|relation| relation.is_large());
-    let large: Vec<Oid> = large.map(|relation| relation.oid).collect();
+    let (mut relations, mut columns) = (Vec::new(), Vec::new());
+    for relation in large {
+        for at in relation.text_columns(samples) {
+            relations.push(relation.oid);
+            columns.push(relation.table.columns[at].name.clone());
+        }
+    }
     let mut known = HashMap::new();
-    for row in fetch(connection, meter, sqlx::query(COMMON_VALUES).bind(large)).await? {
+    for row in fetch(connection, meter, sqlx::query(COMMON_VALUES).bind(relations).bind(columns)).await? {
         let mut values: Vec<String> = row.try_get(2)?;
         values.retain(|value| !value.is_empty() && value.chars().count() <= VALUE_CHARS);
         values.truncate(VALUES);
@@ -327,15 +372,15 @@ async fn common_values(
 
 /// One statement for all text columns of a table: the column's place, and a value.
 fn values_statement(relation: &Relation, columns: &[usize]) -> Option<String> {
-    let source = relation.source()?;
     let arm = |at: &usize| {
         let column = quoted(&relation.table.columns[*at].name);
-        format!(
+        let source = relation.source(&column)?;
+        Some(format!(
             "(select {at}, {column}::text from {source} where length({column}::text) between 1 and {VALUE_CHARS}
               group by {column}::text order by count(*) desc, 2 limit {VALUES})"
-        )
+        ))
     };
-    let arms: Vec<String> = columns.iter().map(arm).collect();
+    let arms: Vec<String> = columns.iter().filter_map(arm).collect();
     (!arms.is_empty()).then(|| arms.join(" union all "))
 }
 

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::{Budget, Samples, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES, quoted};
+use super::{Budget, Samples, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES, checks, quoted};
 use crate::text_to_sql::engine::Stop;
 use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Index, Schema, Table, TableKind};
 use chrono::NaiveDate;
+use sqlparser::dialect::SQLiteDialect;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Decode, Row, Sqlite, TypeInfo, ValueRef};
@@ -34,12 +35,11 @@ pub(in crate::text_to_sql) async fn catalog(connection: &mut SqliteConnection) -
     for row in sqlx::query(INDEXES).fetch_all(&mut *connection).await? {
         catalog.add_index(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
     }
-    Ok(Schema {
-        engine: Engine::Sqlite,
-        search_path: vec![MAIN.to_owned()],
-        server_version: String::new(),
-        tables: catalog.tables,
-    })
+    for row in sqlx::query(CHECKED).fetch_all(&mut *connection).await? {
+        catalog.add_checks(row.try_get(0)?, row.try_get(1)?);
+    }
+    let server_version = sqlx::query_scalar("select sqlite_version()").fetch_one(connection).await?;
+    Ok(Schema { engine: Engine::Sqlite, search_path: vec![MAIN.to_owned()], server_version, tables: catalog.tables })
 }
 
 /// Adds kinds, row counts and values, on a connection that can do no more than read.
@@ -52,7 +52,7 @@ pub(in crate::text_to_sql) async fn describe(
     let mut budget = Budget::new(Instant::now());
     for table in &mut schema.tables {
         stop.within(TABLE_TIME);
-        look(connection, table).await?;
+        look(connection, table, samples).await?;
         if !budget.is_spent(Instant::now()) {
             read_values(connection, table, samples, &mut budget).await?;
         }
@@ -101,6 +101,12 @@ const INDEXES: &str = "
     where t.schema = 'main' and t.type = 'table'
     group by t.name, i.name
     order by t.name, i.name";
+
+/// Tables that may have checks, with what created them: the only place that knows.
+const CHECKED: &str = "
+    select name, sql
+    from sqlite_schema
+    where type = 'table' and sql like '%check%'";
 
 #[derive(Default)]
 struct Catalog {
@@ -172,6 +178,16 @@ impl Catalog {
         }
     }
 
+    fn add_checks(&mut self, table: &str, create: &str) {
+        let Some(table) = self.table(table) else { return };
+        for allowed in checks::of_table(create, &SQLiteDialect {}) {
+            let named = |column: &&mut Column| column.name.eq_ignore_ascii_case(&allowed.column);
+            if let Some(column) = table.columns.iter_mut().find(named) {
+                column.enum_values = allowed.values;
+            }
+        }
+    }
+
     fn table(&mut self, name: &str) -> Option<&mut Table> {
         self.tables.get_mut(*self.by_name.get(&name.to_lowercase())?)
     }
@@ -182,28 +198,43 @@ const LOOKED_AT: usize = 200;
 /// Rows that are counted; a larger table is estimated by its last row id.
 const COUNTED: i64 = 1_000_000;
 
-/// Finds the kinds of the columns and the number of rows; a table that cannot be read keeps what it declares.
-async fn look(connection: &mut SqliteConnection, table: &mut Table) -> Result<(), sqlx::Error> {
-    let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+/// Finds the kinds of the columns and the number of rows; a table that cannot be read, and a column that may not be,
+/// keeps what it declares. No value is kept.
+async fn look(connection: &mut SqliteConnection, table: &mut Table, samples: &Samples) -> Result<(), sqlx::Error> {
+    let named = |column: &Column| match samples.closed(&table.schema, &table.name, &column.name) {
+        true => "null".to_owned(),
+        false => quoted(&column.name),
+    };
+    let names: Vec<String> = table.columns.iter().map(named).collect();
     let statement = format!("select {} from {} limit {LOOKED_AT}", names.join(", "), quoted(&table.name));
     let rows = if names.is_empty() { Vec::new() } else { readable(connection, statement).await? };
     for (at, column) in table.columns.iter_mut().enumerate() {
         column.kind = Held::of(&rows, at).kind(&column.data_type);
     }
     if table.kind == TableKind::Table {
-        table.row_count = row_count(connection, &table.name).await?;
+        table.row_count = row_count(connection, table).await?;
     }
     Ok(())
 }
 
-async fn row_count(connection: &mut SqliteConnection, table: &str) -> Result<Option<i64>, sqlx::Error> {
-    let name = quoted(table);
+async fn row_count(connection: &mut SqliteConnection, table: &Table) -> Result<Option<i64>, sqlx::Error> {
+    let name = quoted(&table.name);
     let counted = format!("select count(*) from (select 1 from {name} limit {})", COUNTED + 1);
     let number = |rows: Vec<SqliteRow>| rows.first().and_then(|row| row.try_get_unchecked::<i64, _>(0).ok());
     match number(readable(connection, counted).await?) {
         Some(count) if count <= COUNTED => Ok(Some(count)),
-        _ => Ok(number(readable(connection, format!("select max(rowid) from {name}")).await?)),
+        _ => match row_id(table) {
+            Some(row_id) => Ok(number(readable(connection, format!("select max({row_id}) from {name}")).await?)),
+            None => Ok(None),
+        },
     }
+}
+
+/// The number of a row by a name that no column of the table has taken.
+/// <https://www.sqlite.org/lang_createtable.html#rowid>
+fn row_id(table: &Table) -> Option<&'static str> {
+    let taken = |name: &str| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name))
 }
 
 async fn read_values(
@@ -214,7 +245,9 @@ async fn read_values(
 ) -> Result<(), sqlx::Error> {
     let source = quoted(&table.name);
     let (schema, name) = (table.schema.clone(), table.name.clone());
-    let wanted = |column: &&mut Column| column.kind == ColumnKind::Text && samples.of(&schema, &name, &column.name);
+    let wanted = |column: &&mut Column| {
+        column.kind == ColumnKind::Text && column.enum_values.is_empty() && samples.of(&schema, &name, &column.name)
+    };
     for column in table.columns.iter_mut().filter(wanted) {
         let name = quoted(&column.name);
         let statement = format!(

@@ -18,6 +18,7 @@ use super::sessions::SESSIONS;
 use super::target::Place;
 use super::*;
 use crate::postgres::{EmbeddedPostgres, Install, SUPERUSER};
+use crate::text_to_sql::engine::{Warning, WarningCode};
 use crate::text_to_sql::schema::{Column, ColumnKind, ForeignKey, Table, TableKind};
 
 #[tokio::test]
@@ -403,6 +404,123 @@ async fn a_server_that_lies_is_an_error_and_no_panic() {
     assert!(matches!(error, EngineError::Unreachable(_)), "{error:?}");
 }
 
+async fn login(database: &Database, grants: &str) -> Postgres {
+    let role = format!("reader_{}", Uuid::now_v7().simple());
+    let grants = grants.replace("ROLE", &role).replace("DATABASE", &database.name);
+    database.execute(&format!("create role {role} login; {grants}")).await;
+    Postgres::connect(&database.server.postgres().url(&role, &database.name), &Access::default()).await.unwrap()
+}
+
+fn codes(privileges: &Privileges) -> Vec<WarningCode> {
+    let mut codes: Vec<_> = privileges.warnings.iter().map(|warning| warning.code).collect();
+    codes.sort_unstable();
+    codes
+}
+
+#[tokio::test]
+async fn a_login_that_only_reads_has_nothing_to_answer_for_but_what_it_sees() {
+    let database = Database::new("create table t (a int)").await;
+    let reader = login(&database, "grant select on t to ROLE").await;
+    let privileges = reader.privileges().await.unwrap();
+    assert!(privileges.login.starts_with("reader_") && privileges.read_only(), "{privileges:?}");
+    // Every login may connect to every database unless somebody says otherwise.
+    assert_eq!(codes(&privileges), [WarningCode::SeesOthers]);
+    assert!(privileges.warnings[0].detail.contains("revoke connect on database"), "{privileges:?}");
+}
+
+#[tokio::test]
+async fn every_right_beyond_reading_is_told_with_what_to_do_about_it() {
+    use WarningCode::*;
+    let setup = "create table t (a int, b int); create view v as select a from t; create sequence s; create schema crm";
+    for (grants, code, says) in [
+        ("alter role ROLE superuser", Superuser, "no permission is checked"),
+        ("alter role ROLE createrole", ManagesLogins, "other logins"),
+        ("alter role ROLE createdb", Creates, "create databases"),
+        ("alter role ROLE replication", ReadsFiles, "by replication"),
+        ("grant pg_read_server_files to ROLE", ReadsFiles, "pg_read_server_files"),
+        ("grant pg_write_server_files to ROLE", WritesFiles, "write files"),
+        ("grant pg_execute_server_program to ROLE", WritesFiles, "run programs"),
+        ("grant pg_write_all_data to ROLE", Writes, "every table"),
+        ("grant pg_signal_backend to ROLE", ManagesLogins, "stop what"),
+        ("grant execute on function lo_import(text) to ROLE", ReadsFiles, "lo_import"),
+        ("grant execute on function pg_read_file(text) to ROLE", ReadsFiles, "pg_read_file"),
+        ("grant insert on t to ROLE", Writes, "the table public.t"),
+        ("grant insert on t to public", Writes, "the table public.t"),
+        ("grant update (b) on t to ROLE", Writes, "the table public.t"),
+        ("grant delete on v to ROLE", Writes, "the table public.v"),
+        ("grant truncate on t, v to ROLE", Writes, "2 tables, one of them public.t"),
+        ("grant usage on sequence s to ROLE", Writes, "the sequence public.s"),
+        ("grant trigger on t to ROLE", Creates, "triggers"),
+        ("grant create on schema crm to ROLE", Creates, "in the schema crm"),
+        ("grant create on schema public to public", Creates, "revoke create on schema public from public"),
+        ("grant create on database DATABASE to ROLE", Creates, "create schemas"),
+        ("alter table t owner to ROLE", Creates, "owns the table public.t"),
+        ("alter database DATABASE owner to ROLE", Creates, "owns the database"),
+        (
+            "create role ROLE_writer; grant insert on t to ROLE_writer; grant ROLE_writer to ROLE with inherit false",
+            Writes,
+            "the table public.t",
+        ),
+    ] {
+        let database = Database::new(setup).await;
+        let privileges = login(&database, grants).await.privileges().await.unwrap();
+        assert!(!privileges.read_only(), "{grants}: {privileges:?}");
+        let warned = |warning: &Warning| warning.code == code && warning.detail.contains(says);
+        assert!(privileges.warnings.iter().any(warned), "{grants}: {privileges:?}");
+    }
+    for (grants, says) in [
+        ("alter role ROLE bypassrls", "row-level security"),
+        ("grant pg_read_all_data to ROLE", "every table"),
+        ("grant pg_monitor to ROLE", "what other logins run"),
+    ] {
+        let database = Database::new(setup).await;
+        let privileges = login(&database, grants).await.privileges().await.unwrap();
+        assert!(privileges.read_only(), "{grants}: {privileges:?}");
+        assert!(privileges.warnings.iter().any(|warning| warning.detail.contains(says)), "{grants}: {privileges:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_superuser_is_told_so_and_nothing_else() {
+    let privileges = Database::new("create table t (a int)").await.engine.privileges().await.unwrap();
+    assert_eq!((privileges.login.as_str(), codes(&privileges)), (SUPERUSER, vec![WarningCode::Superuser]));
+    let detail = &privileges.warnings[0].detail;
+    assert!(detail.contains("create role") && detail.contains("grant select on all tables"), "{detail}");
+}
+
+#[tokio::test]
+async fn an_estimate_tells_rows_and_cost_and_runs_nothing() {
+    let database = Database::new(
+        "create table t as select n as a from generate_series(1, 1000) n; analyze t;
+         create function boom() returns int language plpgsql volatile as $$ begin raise 'it ran'; end $$",
+    )
+    .await;
+    let estimate = async |sql: &str| database.engine.estimate_text(sql, Duration::from_secs(5)).await;
+    let whole = estimate("select count(*) from public.t").await.unwrap().unwrap();
+    assert_eq!(whole.rows, 1000.0);
+    let product = estimate("select count(*) from public.t a, public.t b, public.t c").await.unwrap().unwrap();
+    assert_eq!(product.rows, 1e9);
+    assert!(product.cost > whole.cost && whole.cost > Some(0.0));
+    let deep = (0..100).fold("select a from public.t".to_owned(), |sql, _| format!("select a from ({sql} limit 5) q"));
+    assert_eq!(estimate(&deep).await.unwrap().map(|deep| deep.rows), Some(1000.0));
+
+    let ran = database.run("select public.boom()").await.unwrap_err();
+    assert_eq!(ran, EngineError::rejected("it ran"));
+    for unrun in [
+        "select public.boom()",
+        "select a from public.t where a = public.boom()",
+        "select pg_sleep(60)",
+        "with w as (insert into public.t values (0) returning a) select a from w",
+        "with w as (delete from public.t returning a) select a from w",
+    ] {
+        assert!(estimate(unrun).await.unwrap().is_some(), "{unrun}");
+    }
+    for refused in ["select 1; drop table t", "analyze select 1", "select no_such_column from public.t", ""] {
+        assert!(matches!(estimate(refused).await, Err(EngineError::Rejected { .. })), "{refused}");
+    }
+    assert_eq!(database.run("select count(*) from t").await.unwrap().rows, [[json!(1000)]]);
+}
+
 const SHOP: &str = "
     create type state as enum ('open', 'paid');
     create domain price as numeric(10, 2) not null;
@@ -429,7 +547,7 @@ const SHOP: &str = "
 #[tokio::test]
 async fn introspection_finds_tables_columns_keys_comments_and_values() {
     let database = Database::new(SHOP).await;
-    let schema = database.engine.introspect().await.unwrap();
+    let schema = database.engine.introspect(&Samples::all()).await.unwrap();
     assert_eq!(schema.search_path, ["public"]);
     let names: Vec<String> = schema.tables.iter().map(|table| format!("{}.{}", table.schema, table.name)).collect();
     assert_eq!(
@@ -480,7 +598,7 @@ async fn introspection_shows_only_what_the_login_may_read() {
     let database = Database::new(&format!("{SHOP}; {grants}")).await;
     let engine =
         Postgres::connect(&database.server.postgres().url(&role, &database.name), &Access::default()).await.unwrap();
-    let schema = engine.introspect().await.unwrap();
+    let schema = engine.introspect(&Samples::all()).await.unwrap();
     let seen: Vec<_> = schema.tables.iter().map(|table| (table.name.as_str(), table.columns.len())).collect();
     assert_eq!(seen, [("customers", 2), ("Odd \"Name", 3)]);
     assert_eq!(column(&schema.tables[0], "country").sample_values, ["DE", "FR"]);
@@ -499,7 +617,7 @@ async fn the_values_of_a_large_table_come_from_what_analyze_noted_or_from_a_samp
     )
     .await;
     let began = Instant::now();
-    let schema = database.engine.introspect().await.unwrap();
+    let schema = database.engine.introspect(&Samples::all()).await.unwrap();
     eprintln!("introspected 2,300,000 rows in {:?}", began.elapsed());
     assert_eq!(column(&schema.tables[0], "city").sample_values, ["Paris", "Berlin"]);
     assert_eq!(column(&schema.tables[1], "city").sample_values.len(), 2);
@@ -517,7 +635,7 @@ async fn a_thousand_tables_are_introspected_in_seconds() {
     )
     .await;
     let began = Instant::now();
-    let schema = database.engine.introspect().await.unwrap();
+    let schema = database.engine.introspect(&Samples::all()).await.unwrap();
     eprintln!("introspected {} tables in {:?}", schema.tables.len(), began.elapsed());
     assert_eq!(schema.tables.len(), 1000);
     assert!(schema.tables.iter().all(|table| table.columns[2].sample_values.len() == 5 && table.primary_key == ["id"]));

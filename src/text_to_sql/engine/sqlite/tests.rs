@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use sqlx::Connection;
@@ -195,7 +196,7 @@ async fn a_hostile_file_cannot_make_a_read_do_more() {
     for statement in ["select * from harmless", "select * from deep", "select * from gone"] {
         assert!(matches!(file.run(statement).await, Err(EngineError::Rejected { .. })), "{statement}");
     }
-    let schema = file.engine.introspect().await.unwrap();
+    let schema = file.engine.introspect(&Samples::all()).await.unwrap();
     assert_eq!(schema.tables.len(), 4, "a broken view is listed and takes nothing else with it");
 }
 
@@ -267,7 +268,7 @@ async fn introspection_finds_what_the_catalog_says_and_what_the_values_show() {
          insert into orders values (1, 1, '2024-01-01 10:00:00', 9.5)",
     )
     .await;
-    let schema = file.engine.introspect().await.unwrap();
+    let schema = file.engine.introspect(&Samples::all()).await.unwrap();
     let names: Vec<&str> = schema.tables.iter().map(|table| table.name.as_str()).collect();
     assert_eq!(names, ["Odd \"Name", "customers", "docs", "orders", "totals"]);
     let table = |name: &str| schema.tables.iter().find(|table| table.name == name).unwrap();
@@ -309,7 +310,7 @@ async fn a_thousand_tables_are_introspected_in_seconds() {
     });
     let file = File::new(&format!("begin; {} commit", tables.collect::<String>())).await;
     let began = Instant::now();
-    let schema = file.engine.introspect().await.unwrap();
+    let schema = file.engine.introspect(&Samples::all()).await.unwrap();
     eprintln!("introspected {} tables in {:?}", schema.tables.len(), began.elapsed());
     assert!(schema.tables.iter().all(|table| table.columns[2].sample_values.len() == 5 && table.row_count == Some(20)));
     let began = Instant::now();
