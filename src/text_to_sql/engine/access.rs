@@ -1,12 +1,13 @@
 //! Where users' databases may live: the folders for SQLite files, the hosts and networks for servers.
 //!
 //! Names are resolved first and the addresses are what is judged, so a name cannot lead where its address may not; the
-//! caller connects to the addresses it gets from here and to nothing else. Link-local addresses (where clouds keep
-//! their credentials) are refused unless a network in the rules names them, and our own PostgreSQL always is.
+//! caller connects to the addresses it gets from here and to nothing else. Addresses where clouds keep their credentials
+//! are refused unless a network in the rules names them, and our own PostgreSQL always is, by every address of this
+//! machine. Left out: ports of another machine that are forwarded to our PostgreSQL.
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
@@ -20,7 +21,7 @@ use super::EngineError;
 pub struct Access {
     /// Folders that SQLite files may lie in, at any depth.
     pub sqlite_dirs: Vec<PathBuf>,
-    /// Where servers may be. Empty: anywhere but link-local addresses.
+    /// Where servers may be. Empty: anywhere but where clouds keep credentials.
     pub database_hosts: Vec<HostRule>,
     /// Our own PostgreSQL, refused whatever the rules say.
     pub own_postgres: Vec<OwnPostgres>,
@@ -98,7 +99,7 @@ impl Access {
 
     /// The addresses of `host` that may be connected to, in the resolver's order.
     pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, EngineError> {
-        let own = self.own_addresses().await;
+        let own = self.own_addresses().await?;
         let resolved =
             resolve(host, port).await.map_err(|_| EngineError::Unreachable(format!("{host} has no address")))?;
         let allowed: Vec<SocketAddr> = resolved
@@ -146,17 +147,22 @@ impl Access {
             HostRule::Name(name) => name_matches(name, host),
             HostRule::Network(_) | HostRule::Sockets(_) => false,
         });
-        network_listed || (!is_link_local(address) && (self.database_hosts.is_empty() || name_listed))
+        network_listed || (!may_hold_credentials(address) && (self.database_hosts.is_empty() || name_listed))
     }
 
-    async fn own_addresses(&self) -> Vec<SocketAddr> {
+    /// An own server whose name leads nowhere just now could be anywhere: then nothing may be connected to.
+    async fn own_addresses(&self) -> Result<Vec<SocketAddr>, EngineError> {
         let mut own = Vec::new();
         for server in &self.own_postgres {
-            if let OwnPostgres::Host { host, port } = server {
-                own.extend(resolve(host, *port).await.unwrap_or_default().into_iter().map(reached));
+            // A path is what the driver takes for a host when it uses a socket.
+            if let OwnPostgres::Host { host, port } = server
+                && !host.starts_with('/')
+            {
+                let unknown = |_| EngineError::Busy("Almanac's own database has no address at the moment".into());
+                own.extend(resolve(host, *port).await.map_err(unknown)?.into_iter().map(reached));
             }
         }
-        own
+        Ok(own)
     }
 
     /// By the folder and by the file itself: neither a symbolic link, nor a bind mount, nor a hard link hides it.
@@ -190,16 +196,68 @@ fn reached(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// All of 127.0.0.0/8 and ::1 are one machine: this one.
+/// All addresses of this machine lead to what listens on one of them.
 fn same_server(own: SocketAddr, other: SocketAddr) -> bool {
-    own.port() == other.port() && (own.ip() == other.ip() || (own.ip().is_loopback() && other.ip().is_loopback()))
+    own.port() == other.port()
+        && faces(other.ip()).any(|other| own.ip() == other || (is_this_machine(own.ip()) && is_this_machine(other)))
 }
 
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
+/// Whether packets to the address stay on this machine: then, and only then, they leave from the address itself. Asking
+/// the kernel for a route sends nothing.
+fn is_this_machine(address: IpAddr) -> bool {
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((address, DISCARD))?;
+        socket.local_addr()
+    };
+    address.is_loopback() || source().is_ok_and(|source| source.ip() == address)
+}
+
+/// Any port would do.
+const DISCARD: u16 = 9;
+
+/// The address itself, and the IPv4 address that a gateway on the way would make of it.
+fn faces(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let inner = match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => embedded(address).map(IpAddr::V4),
+    };
+    [address].into_iter().chain(inner)
+}
+
+/// NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380, the address is inverted), and the deprecated
+/// IPv4-compatible form (RFC 4291). The mapped form is no longer an IPv6 address when it gets here.
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let last = |[.., a, b]: [u16; 8]| Ipv4Addr::from_bits(u32::from(a) << 16 | u32::from(b));
+    match address.segments() {
+        segments @ ([0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] | [0, 0, 0, 0, 0, 0, ..]) => {
+            Some(last(segments))
+        }
+        [0x2002, a, b, ..] => Some(Ipv4Addr::from_bits(u32::from(a) << 16 | u32::from(b))),
+        segments @ [0x2001, 0, ..] => Some(Ipv4Addr::from_bits(!last(segments).to_bits())),
+        _ => None,
+    }
+}
+
+/// Link-local addresses, and where clouds serve the same from elsewhere: Amazon and Google over IPv6, Azure's wire
+/// server, Alibaba, Oracle.
+fn may_hold_credentials(address: IpAddr) -> bool {
+    const METADATA: [IpAddr; 5] = [
+        IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+        IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+        IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+        IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+        IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    ];
+    let link_local = |address| match address {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    }
+    };
+    faces(address).any(|address| link_local(address) || METADATA.contains(&address))
 }
 
 fn name_matches(rule: &str, host: &str) -> bool {
@@ -229,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn without_rules_everything_but_link_local_is_allowed() {
+    fn without_rules_everything_is_allowed_that_holds_no_credentials() {
         let access = rules(&[]);
         assert!(allows(&access, "db.example.com", "203.0.113.7"));
         assert!(allows(&access, "localhost", "127.0.0.1"));
@@ -270,6 +328,70 @@ mod tests {
             assert!(matches!(access.addresses(host, 5432).await, Err(EngineError::NotAllowed(_))), "{host}");
         }
         assert!(access.addresses("127.0.0.1", 5433).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn our_own_server_is_refused_by_the_address_that_others_reach_this_machine_by() {
+        let Some(outward) = outward_address() else { return };
+        assert!(is_this_machine(outward) && !outward.is_loopback());
+        let refused = async |own: &str, host: String| {
+            let own = vec![OwnPostgres::Host { host: own.into(), port: 5432 }];
+            let access = Access { own_postgres: own, ..rules(&["0.0.0.0/0", "::/0"]) };
+            matches!(access.addresses(&host, 5432).await, Err(EngineError::NotAllowed(_)))
+        };
+        assert!(refused("localhost", outward.to_string()).await);
+        assert!(refused(&outward.to_string(), "127.0.0.1".into()).await);
+        assert!(refused("0.0.0.0", outward.to_string()).await);
+        if let IpAddr::V4(outward) = outward {
+            let [a, b, c, d] = outward.octets();
+            assert!(refused("localhost", format!("64:ff9b::{a:02x}{b:02x}:{c:02x}{d:02x}")).await);
+        }
+        assert!(!refused("localhost", "203.0.113.7".into()).await);
+        assert!(!refused("203.0.113.7", "127.0.0.1".into()).await);
+        assert!(refused("203.0.113.7", "203.0.113.7".into()).await);
+    }
+
+    /// Where packets to the world would leave from, if there is a way.
+    fn outward_address() -> Option<IpAddr> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+        socket.connect((Ipv4Addr::new(203, 0, 113, 7), DISCARD)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    }
+
+    #[tokio::test]
+    async fn nothing_is_connected_to_while_our_own_server_cannot_be_told_from_others() {
+        let own = vec![OwnPostgres::Host { host: "own-database.invalid".into(), port: 5432 }];
+        let access = Access { own_postgres: own, ..Access::default() };
+        assert!(matches!(access.addresses("127.0.0.1", 5432).await, Err(EngineError::Busy(_))));
+        let by_socket = OwnPostgres::Host { host: "/var/run/postgresql".into(), port: 5432 };
+        let access = Access { own_postgres: vec![by_socket], ..Access::default() };
+        assert!(access.addresses("127.0.0.1", 5432).await.is_ok());
+    }
+
+    #[test]
+    fn credentials_of_a_cloud_are_out_of_reach_in_every_form_of_their_address() {
+        for address in [
+            "169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "2001:0:4136:e378:8000:63bf:5601:5601",
+            "::a9fe:a9fe",
+            "fe80::a9fe:a9fe",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "168.63.129.16",
+            "100.100.100.200",
+            "64:ff9b::6464:64c8",
+            "192.0.0.192",
+        ] {
+            assert!(!allows(&rules(&[]), "metadata", address), "{address}");
+            assert!(!allows(&rules(&["metadata", "10.0.0.0/8"]), "metadata", address), "{address}");
+            assert!(allows(&rules(&[address]), "metadata", address), "{address}");
+        }
+        for address in ["64:ff9b::cb00:7107", "2002:cb00:7107::1", "2001:db8::a9fe:a9fe", "fd00:ec2::255", "::1"] {
+            assert!(allows(&rules(&[]), "db", address), "{address}");
+        }
     }
 
     #[tokio::test]
