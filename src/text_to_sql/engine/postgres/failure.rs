@@ -31,6 +31,10 @@ pub(super) fn failure(error: &sqlx::Error, deadline: Duration) -> EngineError {
     let sqlx::Error::Database(database) = error else { return EngineError::Vanished };
     match database.code().as_deref().unwrap_or_default() {
         "57014" => EngineError::Timeout(deadline),
+        // A string or an array longer than any can be; what has no code of its own is an internal error.
+        code if code == "54000" || code == "XX000" && database.message().starts_with("invalid memory alloc") => {
+            EngineError::TooLarge(shortened(database.message()))
+        }
         "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => EngineError::Vanished,
         "55P03" => EngineError::Busy("a table is locked".into()),
         code if code.starts_with("53") => EngineError::TooLarge(shortened(database.message())),

@@ -4,6 +4,7 @@
 use std::env;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Instant;
 
@@ -23,7 +24,11 @@ use crate::text_to_sql::schema::{Column, ColumnKind, ForeignKey, Table, TableKin
 
 #[tokio::test]
 async fn every_type_becomes_json_by_the_stated_rule() {
-    let database = Database::new("create type mood as enum ('sad', 'ok'); create domain score as numeric(5, 2)").await;
+    let database = Database::new(
+        "create type mood as enum ('sad', 'ok'); create domain score as numeric(5, 2); create domain moods as mood[];
+         create type pair as (name text, score score)",
+    )
+    .await;
     let matrix = [
         ("true", "bool", json!(true)),
         ("42::int2", "int2", json!(42)),
@@ -67,6 +72,47 @@ async fn every_type_becomes_json_by_the_stated_rule() {
         ("'pg_class'::regclass", "regclass", json!("pg_class")),
         ("'1 2'::int2vector", "int2vector", json!("1 2")),
         ("null::text", "text", Value::Null),
+        ("'-9223372036854775808'::int8", "int8", json!("-9223372036854775808")),
+        ("array[9007199254740993, -1]", "int8[]", json!(["9007199254740993", -1])),
+        ("4294967295::oid", "oid", json!(4_294_967_295_u32)),
+        ("'-0'::float8", "float8", json!(-0.0)),
+        ("1e-320::float8", "float8", json!(1e-320)),
+        ("array['NaN', 'Infinity', null]::float8[]", "float8[]", json!(["NaN", "Infinity", null])),
+        ("'Infinity'::numeric", "numeric", json!("Infinity")),
+        ("'-Infinity'::numeric", "numeric", json!("-Infinity")),
+        ("1e-20::numeric", "numeric", json!(1e-20)),
+        ("99999999999999999999.99::numeric", "numeric", json!("99999999999999999999.99")),
+        ("array[1, 2]::money[]", "money[]", json!([1.0, 2.0])),
+        ("'-infinity'::date", "date", json!("-infinity")),
+        ("'0044-03-15 BC'::date", "date", json!("0044-03-15 BC")),
+        ("timetz '10:30:00+02'", "timetz", json!("10:30:00+02")),
+        ("array[timestamptz '2024-02-29 10:30:00+02']", "timestamptz[]", json!(["2024-02-29T08:30:00Z"])),
+        ("interval '-1 month +2 days 0.5 seconds'", "interval", json!("P-1M2DT0.5S")),
+        ("interval '0'", "interval", json!("PT0S")),
+        ("array['\\x00ff'::bytea, null]", "bytea[]", json!(["AP8=", null])),
+        ("''::bytea", "bytea", json!("")),
+        ("'null'::jsonb", "jsonb", Value::Null),
+        ("'\"x\"'::jsonb", "jsonb", json!("x")),
+        ("array['{\"a\": 1}'::jsonb]", "jsonb[]", json!([{"a": 1}])),
+        ("'{}'::int4[]", "int4[]", json!([])),
+        ("'[0:1][2:3]={{1,2},{3,4}}'::int4[]", "int4[]", json!([[1, 2], [3, 4]])),
+        ("'{ok,sad}'::moods", "mood[]", json!(["ok", "sad"])),
+        ("array[7.25, 1]::score[]", "numeric[]", json!([7.25, 1.0])),
+        ("row('a, b', 7.25)::pair", "pair", json!("(\"a, b\",7.25)")),
+        ("array[row('a', 1)::pair]", "pair[]", json!(["(a,1.00)"])),
+        ("'10.1.0.0/16'::cidr", "cidr", json!("10.1.0.0/16")),
+        ("'08:00:2b:01:02:03'::macaddr", "macaddr", json!("08:00:2b:01:02:03")),
+        ("'{[1,3),[5,7)}'::int4multirange", "int4multirange", json!("{[1,3),[5,7)}")),
+        ("daterange('2024-01-01', null)", "daterange", json!("[2024-01-01,)")),
+        ("'empty'::numrange", "numrange", json!("empty")),
+        ("b'101'::bit varying(5)", "varbit", json!("101")),
+        ("array[box '((1,2),(3,4))', box '((0,0),(1,1))']", "box[]", json!(["(3,4),(1,2)", "(1,1),(0,0)"])),
+        ("'{1,2,3}'::line", "line", json!("{1,2,3}")),
+        ("'a & !b'::tsquery", "tsquery", json!("'a' & !'b'")),
+        ("'0/16B3748'::pg_lsn", "pg_lsn", json!("0/16B3748")),
+        ("'a'::\"char\"", "\"char\"", json!("a")),
+        ("'a'::name", "name", json!("a")),
+        ("'$.a'::jsonpath", "jsonpath", json!("$.\"a\"")),
     ];
     for (expression, type_name, expected) in matrix {
         let rows = match database.run(&format!("select {expression} as v")).await {
@@ -119,6 +165,46 @@ async fn a_row_that_would_fill_the_memory_is_refused() {
 const ENDLESS: &str = "with recursive n(i) as (select 1 union all select i + 1 - 1 from n) select count(*) from n";
 
 #[tokio::test]
+async fn a_cell_of_a_gigabyte_is_refused_before_the_deadline_however_it_is_made() {
+    let database = Database::new("").await;
+    for huge in [
+        "select repeat('x', 200 << 20)",
+        "select repeat('x', (1 << 30) - 100)",
+        "select repeat('x', (1 << 30) + 100)",
+        "select array_agg(repeat('x', 1 << 20)) from generate_series(1, 300)",
+        "select string_agg(repeat('x', 1 << 20), '') from generate_series(1, 2000)",
+        "select convert_to(repeat('x', 600 << 20), 'utf8')",
+    ] {
+        let error = database.run(huge).await.unwrap_err();
+        assert!(matches!(error, EngineError::TooLarge(_)), "{huge}: {error:?}");
+    }
+    database.becomes_idle().await;
+    assert_eq!(database.run("select 1").await.unwrap().rows, [[json!(1)]]);
+}
+
+#[tokio::test]
+async fn a_billion_rows_take_no_more_memory_than_the_caps() {
+    let database = Database::new("").await;
+    let before = resident_bytes();
+    let endless = "select generate_series(1, 1000000000), repeat('x', 20000)";
+    let began = Instant::now();
+    for rows in futures::future::join_all((0..SESSIONS).map(|_| database.run(endless))).await {
+        let rows = rows.unwrap();
+        assert!(rows.truncated && rows.row_count > 100);
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    // Tests beside this one hold some of it too.
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 512 << 20, "{} MiB", grown >> 20);
+    database.becomes_idle().await;
+}
+
+fn resident_bytes() -> usize {
+    let pages = fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[tokio::test]
 async fn a_statement_ends_at_its_deadline_and_the_session_lives_on() {
     let database = Database::new("").await;
     let caps = Caps { deadline: Duration::from_millis(400), ..Caps::default() };
@@ -154,6 +240,96 @@ async fn a_backend_that_is_killed_is_told_and_the_next_statement_runs() {
     let (error, ()) = tokio::join!(database.engine.run_text("select pg_sleep(30)", &caps), killer);
     assert_eq!(error.unwrap_err(), EngineError::Vanished);
     assert_eq!(database.run("select 1").await.unwrap().rows, [[json!(1)]]);
+}
+
+/// Takes connections on, says `hello` if it is asked anything, and nothing more.
+async fn mute(hello: &'static [u8]) -> u16 {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 8];
+                client.read_exact(&mut request).await.unwrap();
+                client.write_all(hello).await.unwrap();
+                // Until the other side has had enough.
+                tokio::io::copy(&mut client, &mut tokio::io::sink()).await
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_at_tls_at_startup_or_at_the_password_is_given_up() {
+    let password_wanted = b"R\0\0\0\x08\0\0\0\x03";
+    let ports = [mute(b"").await, mute(b"").await, mute(b"S").await, mute(b"N").await, mute(password_wanted).await];
+    let modes = ["disable", "prefer", "require", "prefer", "disable"];
+    let began = Instant::now();
+    let access = Access::default();
+    let refused = ports.iter().zip(modes).map(async |(port, mode)| {
+        let url = format!("postgres://u:p@127.0.0.1:{port}/d?sslmode={mode}");
+        Postgres::connect(&url, &access).await.err().unwrap()
+    });
+    for error in futures::future::join_all(refused).await {
+        assert_eq!(error, EngineError::Unreachable("it did not answer in time".into()));
+    }
+    assert!(began.elapsed() < CONNECT + Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn the_pool_recovers_from_a_network_that_stood_still() {
+    let database = Database::new("").await;
+    let socket = database.server.postgres().socket_dir().join(".s.PGSQL.5432");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let stands_still = Arc::new(AtomicBool::new(false));
+    let still = Arc::clone(&stands_still);
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            if still.load(Ordering::Relaxed) {
+                held.push(client);
+                continue;
+            }
+            let mut server = UnixStream::connect(&socket).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    let url = format!("postgres://{SUPERUSER}@127.0.0.1:{port}/{}", database.name);
+    let engine = Postgres::connect(&url, &Access::default()).await.unwrap();
+    database.becomes_idle().await;
+    stands_still.store(true, Ordering::Relaxed);
+    database.execute("select pg_terminate_backend(pid) from others").await;
+    let caps = Caps { deadline: Duration::from_millis(400), ..Caps::default() };
+    for error in futures::future::join_all((0..2 * SESSIONS).map(|_| engine.run_text("select 1", &caps))).await {
+        let error = error.unwrap_err();
+        assert!(matches!(error, EngineError::Unreachable(_) | EngineError::Busy(_)), "{error:?}");
+    }
+    stands_still.store(false, Ordering::Relaxed);
+    let patient = Caps::default();
+    for rows in futures::future::join_all((0..2 * SESSIONS).map(|_| engine.run_text("select 1", &patient))).await {
+        assert_eq!(rows.unwrap().rows, [[json!(1)]]);
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_in_a_database_without_an_encoding_are_a_clear_answer() {
+    let database = Database::new("").await;
+    let name = format!("{}_ascii", database.name);
+    let create = format!("create database {name} encoding 'SQL_ASCII' locale 'C' template template0");
+    execute(&database.server, "postgres", &create).await;
+    let setup = "create table t (id int, a text); insert into t values (1, 'plain'), (2, E'caf\\xe9')";
+    execute(&database.server, &name, setup).await;
+    let engine =
+        Postgres::connect(&database.server.postgres().url(SUPERUSER, &name), &Access::default()).await.unwrap();
+    let schema = engine.introspect(&Samples::all()).await.unwrap();
+    assert_eq!(schema.tables[0].columns.len(), 2);
+    let plain = engine.run_text("select a from t where id = 1", &Caps::default()).await.unwrap();
+    assert_eq!(plain.rows, [[json!("plain")]]);
+    let error = engine.run_text("select a from t", &Caps::default()).await.unwrap_err();
+    assert_eq!(error, EngineError::rejected("invalid byte sequence for encoding "));
 }
 
 #[tokio::test]
@@ -586,6 +762,68 @@ async fn introspection_finds_tables_columns_keys_comments_and_values() {
     assert_eq!(table("paid").kind, TableKind::View);
     assert_eq!(column(table("countries"), "country").sample_values.len(), 2);
     assert!(column(table("broken"), "b").sample_values.is_empty(), "a view that fails has no values, and fails alone");
+}
+
+#[tokio::test]
+async fn introspection_finds_lists_of_checks_foreign_tables_and_keys_to_partitioned_tables() {
+    let database = Database::new(
+        "create table p (id int primary key) partition by range (id);
+         create table p1 partition of p for values from (0) to (10);
+         create domain grade as text check (value in ('a', 'b'));
+         create table t (
+             id int unique, p int references p, status text check (status in ('open', 'it''s')), sex char(1) check (sex in ('m', 'f')),
+             kind varchar(9) check (kind in ('x', 'y') and length(kind) < 5), size varchar(9) check (size = 'S' or size = 'L'),
+             later text, level int check (level in (1, 2)), grade grade, other text, check (status <> other)
+         );
+         alter table t add constraint later check (later in ('z')) not valid;
+         create index t_lower on t (lower(status)); create unique index t_some on t (p) where id > 0;
+         create foreign data wrapper nowhere; create server elsewhere foreign data wrapper nowhere;
+         create foreign table remote (a text) server elsewhere",
+    )
+    .await;
+    let schema = database.engine.introspect(&Samples::all()).await.unwrap();
+    assert!(schema.server_version.starts_with(|digit: char| digit.is_ascii_digit()), "{}", schema.server_version);
+    assert!(!schema.server_version.contains(' '));
+    let names: Vec<&str> = schema.tables.iter().map(|table| table.name.as_str()).collect();
+    assert_eq!(names, ["p", "remote", "t"]);
+    let t = &schema.tables[2];
+    let lists: Vec<_> = t.columns.iter().filter(|column| !column.enum_values.is_empty()).collect();
+    let lists: Vec<_> = lists.iter().map(|column| (column.name.as_str(), column.enum_values.join("|"))).collect();
+    assert_eq!(lists, [("status", "open|it's".into()), ("sex", "m|f".into()), ("size", "S|L".to_owned())]);
+    assert_eq!(t.foreign_keys.len(), 1, "the keys to each partition are not the table's own");
+    let indexes: Vec<_> = t.indexes.iter().map(|index| (index.name.as_str(), index.unique)).collect();
+    assert_eq!(indexes, [("t_id_key", true), ("t_some", false)]);
+}
+
+fn closed(table: &str, column: &str) -> Samples {
+    let closed_columns = [("public".to_owned(), table.to_owned(), column.to_owned())].into();
+    Samples { closed_columns, ..Samples::all() }
+}
+
+#[tokio::test]
+async fn closed_columns_are_never_read() {
+    let database = Database::new(
+        "create function boom() returns text language plpgsql stable as $$ begin raise 'it was read'; end $$;
+         create view risky as select 'x' as open, boom() as closed;
+         create table big as select n, (array['Berlin', 'Paris'])[1 + n % 2] as open, 's' || n % 2 as closed
+             from generate_series(1, 300000) n;
+         analyze big",
+    )
+    .await;
+    let values = async |samples: &Samples, table: &str| {
+        let schema = database.engine.introspect(samples).await.unwrap();
+        let table = schema.tables.into_iter().find(|found| found.name == table).unwrap();
+        let values = |name| column(&table, name).sample_values.clone();
+        (values("open"), values("closed"))
+    };
+    assert_eq!(values(&closed("risky", "closed"), "risky").await, (vec!["x".to_owned()], Vec::new()));
+    assert_eq!(values(&Samples::all(), "risky").await.0.len(), 0, "the view does fail when it is read as a whole");
+    let (open, closed) = values(&closed("big", "closed"), "big").await;
+    assert_eq!((open.len(), closed.len()), (2, 0), "what analyze noted is a value too");
+    assert_eq!(values(&Samples::all(), "big").await.1.len(), 2);
+    assert_eq!(values(&Samples::none(), "big").await, (Vec::new(), Vec::new()));
+    let hidden_tables = [("public".to_owned(), "big".to_owned())].into();
+    assert_eq!(values(&Samples { hidden_tables, ..Samples::all() }, "big").await.0.len(), 0);
 }
 
 #[tokio::test]

@@ -30,6 +30,31 @@ async fn values_are_what_they_are_stored_as() {
 }
 
 #[tokio::test]
+async fn every_storage_class_becomes_json_by_the_stated_rule() {
+    let file = File::new("create table t (a)").await;
+    for (expression, expected) in [
+        ("9007199254740992", json!(9_007_199_254_740_992_i64)),
+        ("-9223372036854775807 - 1", json!("-9223372036854775808")),
+        ("9223372036854775807 + 1", json!(9_223_372_036_854_775_808.0)),
+        ("0.1 + 0.2", json!(0.300_000_000_000_000_04)),
+        ("-0.0", json!(0.0)),
+        ("1e308 * 10", json!("Infinity")),
+        ("9e999 - 9e999", Value::Null),
+        ("true", json!(1)),
+        ("x''", json!("")),
+        ("x'00ff'", json!("AP8=")),
+        ("'a' || char(0) || 'b'", json!("a\u{0}b")),
+        ("cast(x'c328' as text)", json!("\u{fffd}(")),
+        ("date('2024-02-29')", json!("2024-02-29")),
+        ("json('{\"a\": [1, null]}')", json!("{\"a\":[1,null]}")),
+        ("null", Value::Null),
+    ] {
+        let rows = file.run(&format!("select {expression} as v")).await.unwrap();
+        assert_eq!(rows.rows, [[expected]], "{expression}");
+    }
+}
+
+#[tokio::test]
 async fn an_empty_result_still_has_its_columns() {
     let rows = File::new("").await.run("select 1 as a, 'x' as b where 0").await.unwrap();
     let names: Vec<&str> = rows.columns.iter().map(|column| column.name.as_str()).collect();
@@ -94,6 +119,55 @@ async fn memory_is_bounded() {
         assert!(matches!(error, EngineError::TooLarge(_) | EngineError::Timeout(_)), "{hungry}: {error:?}");
     }
     assert_eq!(file.run("select 1").await.unwrap().row_count, 1);
+}
+
+#[tokio::test]
+async fn a_cell_of_a_gigabyte_is_refused_quickly_however_it_is_made() {
+    let file = File::new("").await;
+    let tenfold = |inner: String| format!("replace({inner}, 'x', 'xxxxxxxxxx')");
+    let chain = (0..9).fold("'x'".to_owned(), |inner, _| tenfold(inner));
+    let began = Instant::now();
+    let nothing = file.run("select printf('%.*c', 1000000000, 'x'), format('%1000000000d', 1)").await.unwrap();
+    assert_eq!(nothing.rows, [[Value::Null, Value::Null]], "SQLite's own answer to a text that is too long");
+    for huge in [
+        chain,
+        "hex(hex(hex(hex(hex(hex(printf('%.*c', 20000000, 'x')))))))".to_owned(),
+        "json_array(printf('%.*c', 20000000, 'x'), printf('%.*c', 20000000, 'x'))".to_owned(),
+    ] {
+        let error = file.run(&format!("select {huge}")).await.unwrap_err();
+        let malformed = matches!(&error, EngineError::Rejected { message } if message.contains("malformed JSON"));
+        assert!(matches!(error, EngineError::TooLarge(_)) && !malformed, "{huge}: {error:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(file.run("select 1").await.unwrap().row_count, 1);
+}
+
+#[tokio::test]
+async fn a_file_that_shrinks_while_it_is_read_is_told_as_such() {
+    let file = File::new(
+        "create table t (a text);
+         insert into t with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000)
+             select printf('%.*c', 1000, 'x') from n",
+    )
+    .await;
+    let slow = file.run("select sum(length(a.a) + length(b.a)) from t a, t b");
+    let shrink = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        fs::OpenOptions::new().write(true).open(&file.path).unwrap().set_len(100_000).unwrap();
+    };
+    let (error, ()) = tokio::join!(slow, shrink);
+    let error = error.unwrap_err();
+    assert!(matches!(error, EngineError::Unreachable(_) | EngineError::Vanished), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_file_has_no_login_and_no_estimate() {
+    let file = File::new("create table t (a)").await;
+    let privileges = file.engine.privileges().await.unwrap();
+    assert_eq!((privileges.login.as_str(), privileges.read_only()), ("", true));
+    let schema = file.engine.introspect(&Samples::none()).await.unwrap();
+    let statement = crate::text_to_sql::guard::check("select a from t", &schema, &Default::default()).unwrap();
+    assert_eq!(file.engine.estimate(&statement, Duration::from_secs(1)).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -296,6 +370,55 @@ async fn introspection_finds_what_the_catalog_says_and_what_the_values_show() {
     assert_eq!(table("Odd \"Name").foreign_keys, [key(["a", "b"], "orders", ["customer", "line"], 2)]);
     assert_eq!((table("totals").kind, kinds(table("totals"))), (TableKind::View, vec![Integer, Decimal]));
     assert_eq!(schema.search_path, ["main"]);
+}
+
+#[tokio::test]
+async fn introspection_finds_lists_of_checks_and_the_version() {
+    let file = File::new(
+        "create table t (id integer primary key, status TEXT not null CHECK (Status IN ('open', 'it''s')), \"odd name\" text,
+                         n int check (n > 0), constraint c check (\"odd name\" = 'p' or \"odd name\" is null)) strict;
+         create virtual table docs using fts5(title); create virtual table area using rtree(id, x0, x1);
+         insert into t values (1, 'open', 'p', 1)",
+    )
+    .await;
+    let schema = file.engine.introspect(&Samples::all()).await.unwrap();
+    assert!(schema.server_version.starts_with("3."), "{}", schema.server_version);
+    let names: Vec<&str> = schema.tables.iter().map(|table| table.name.as_str()).collect();
+    assert_eq!(names, ["area", "docs", "t"], "no shadow tables");
+    let lists: Vec<String> = schema.tables[2].columns.iter().map(|column| column.enum_values.join("|")).collect();
+    assert_eq!(lists, ["", "open|it's", "p", ""]);
+}
+
+#[tokio::test]
+async fn closed_columns_are_never_read() {
+    let file = File::new(
+        "create table t (open text, closed text); insert into t values ('x', 'secret');
+         create view risky as select open, json('{') as closed from t",
+    )
+    .await;
+    let closed_columns = |table: &str| [("main".to_owned(), table.to_owned(), "closed".to_owned())].into();
+    let found = async |samples: &Samples, table: &str| {
+        let schema = file.engine.introspect(samples).await.unwrap();
+        schema.tables.into_iter().find(|found| found.name == table).unwrap().columns
+    };
+    let columns = found(&Samples { closed_columns: closed_columns("t"), ..Samples::all() }, "t").await;
+    assert_eq!((columns[0].sample_values.len(), columns[1].sample_values.len()), (1, 0));
+    // The view's columns declare nothing: what they hold is only known when the view can be read.
+    assert_eq!(found(&Samples::all(), "risky").await[1].kind, ColumnKind::Other);
+    let columns = found(&Samples { closed_columns: closed_columns("risky"), ..Samples::all() }, "risky").await;
+    assert_eq!((columns[0].kind, columns[0].sample_values.len()), (ColumnKind::Text, 1));
+    assert!(found(&Samples::none(), "t").await.iter().all(|column| column.sample_values.is_empty()));
+}
+
+#[tokio::test]
+async fn a_column_that_calls_itself_rowid_is_not_taken_for_the_number_of_rows() {
+    let file = File::new(
+        "create table t (rowid integer);
+         insert into t with recursive n(i) as (select 1 union all select i + 1 from n where i < 1000001)
+             select 123456789 from n",
+    )
+    .await;
+    assert_eq!(file.engine.introspect(&Samples::none()).await.unwrap().tables[0].row_count, Some(1_000_001));
 }
 
 #[tokio::test]
