@@ -1,5 +1,6 @@
 //! What the URL of a PostgreSQL database may say, and the way to the server it names.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -29,9 +30,9 @@ pub(super) enum Place {
 
 impl Target {
     pub(super) fn parse(url: &str) -> Result<Self, EngineError> {
-        let url =
-            Url::parse(url).map_err(|_| invalid("this is not a URL; is a character in the password not escaped?"))?;
-        let mut host = decoded(url.host_str().unwrap_or_default())?;
+        let url = Url::parse(&with_host(url))
+            .map_err(|_| invalid("this is not a URL; is a character in the password not escaped?"))?;
+        let mut host = decoded(url.host_str().unwrap_or_default())?.replace(NO_HOST, "");
         let mut port = url.port().unwrap_or(5432);
         let mut user = decoded(url.username())?;
         let mut password = decoded(url.password().unwrap_or_default())?;
@@ -89,6 +90,20 @@ impl Target {
             // Statements are the users' own and differ; `discard all` would forget what the driver remembers.
             .statement_cache_capacity(0)
             .disable_statement_logging()
+    }
+}
+
+/// Stands where libpq allows a user without a host, and URLs in general do not: `postgres://user@/database?host=/run`.
+const NO_HOST: &str = "no-host.invalid";
+
+fn with_host(url: &str) -> Cow<'_, str> {
+    let hostless = url.split_once("://").and_then(|(_, rest)| {
+        let authority = rest.split(['/', '?']).next()?;
+        authority.ends_with('@').then(|| url.len() - rest.len() + authority.len())
+    });
+    match hostless {
+        Some(at) => Cow::Owned(format!("{}{NO_HOST}{}", &url[..at], &url[at..])),
+        None => Cow::Borrowed(url),
     }
 }
 

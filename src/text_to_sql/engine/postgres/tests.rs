@@ -97,7 +97,7 @@ async fn every_type_becomes_json_by_the_stated_rule() {
         ("'{}'::int4[]", "int4[]", json!([])),
         ("'[0:1][2:3]={{1,2},{3,4}}'::int4[]", "int4[]", json!([[1, 2], [3, 4]])),
         ("'{ok,sad}'::moods", "mood[]", json!(["ok", "sad"])),
-        ("array[7.25, 1]::score[]", "numeric[]", json!([7.25, 1.0])),
+        ("array[7.25, 1]::score[]", "score[]", json!([7.25, 1.0])),
         ("row('a, b', 7.25)::pair", "pair", json!("(\"a, b\",7.25)")),
         ("array[row('a', 1)::pair]", "pair[]", json!(["(a,1.00)"])),
         ("'10.1.0.0/16'::cidr", "cidr", json!("10.1.0.0/16")),
@@ -490,7 +490,14 @@ fn urls_cannot_read_files_or_change_the_session() {
         let Err(EngineError::InvalidUrl(message)) = parsed else { panic!("{parameter} must be refused") };
         assert!(!message.contains("secret") && !message.contains("/etc"), "{message}");
     }
-    for incomplete in ["postgres://h/d", "postgres://u@/d", "postgres://u@h", "postgres:///d?user=u"] {
+    for incomplete in [
+        "postgres://h/d",
+        "postgres://u@/d",
+        "postgres://u:p@",
+        "postgres://u@?host=h",
+        "postgres://u@h",
+        "postgres:///d?user=u",
+    ] {
         assert!(Target::parse(incomplete).is_err(), "{incomplete}");
     }
 }
@@ -504,8 +511,10 @@ fn a_url_is_read_with_its_escapes() {
     );
     assert!(matches!(target.place, Place::Host { host, port: 6543 } if host == "db.example"));
     assert!(matches!(target.tls, PgSslMode::VerifyFull));
-    let target = Target::parse("postgres://u@%2Frun%2Fpg/d").unwrap();
-    assert!(matches!(target.place, Place::Socket { dir, port: 5432 } if dir.as_os_str() == "/run/pg"));
+    for socket in ["postgres://u@%2Frun%2Fpg/d", "postgres://u@/d?host=/run/pg", "postgres:///d?user=u&host=/run/pg"] {
+        let target = Target::parse(socket).unwrap();
+        assert!(matches!(target.place, Place::Socket { dir, port: 5432 } if dir.as_os_str() == "/run/pg"), "{socket}");
+    }
 }
 
 #[tokio::test]
