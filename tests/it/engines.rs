@@ -47,6 +47,38 @@ async fn introspection_and_guard_agree_on_names() {
 }
 
 #[tokio::test]
+async fn what_the_guard_let_through_is_estimated_without_being_run() {
+    let deadline = Duration::from_secs(5);
+    let database = Database::postgres().await;
+    let estimated = async |sql: &str| {
+        let statement = guard::check(sql, &database.schema, &Policy::default()).unwrap();
+        database.engine.estimate(&statement, deadline).await.unwrap()
+    };
+    let (small, large) = (estimated("select * from orders").await, estimated("select * from orders a, orders b").await);
+    let (small, large) = (small.unwrap(), large.unwrap());
+    assert_eq!((small.rows, large.rows), (3.0, 9.0));
+    assert!(small.cost < large.cost);
+    let endless = "with recursive n(i) as (select 1 union all select i from n) select count(*) from n";
+    assert!(estimated(endless).await.is_some());
+
+    let database = Database::sqlite().await;
+    let statement = guard::check("select * from orders", &database.schema, &Policy::default()).unwrap();
+    assert_eq!(database.engine.estimate(&statement, deadline).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn privileges_are_those_of_the_login() {
+    let database = Database::postgres().await;
+    let privileges = database.engine.privileges().await.unwrap();
+    assert!(!privileges.login.is_empty());
+    let mut owner = PgConnection::connect(&database.url).await.unwrap();
+    let owns = sqlx::query_scalar("select tableowner::text from pg_tables where tablename = 'orders'");
+    let owns: String = owns.fetch_one(&mut owner).await.unwrap();
+    assert_eq!((owns, privileges.read_only()), (privileges.login, false));
+    assert!(Database::sqlite().await.engine.privileges().await.unwrap().read_only());
+}
+
+#[tokio::test]
 async fn a_slow_statement_that_the_guard_allows_ends_at_its_deadline() {
     let caps = Caps { deadline: Duration::from_millis(500), ..Caps::default() };
     for database in [Database::sqlite().await, Database::postgres().await] {

@@ -39,6 +39,8 @@ const TICK: i32 = 1000;
 const GRACE: Duration = Duration::from_millis(500);
 /// Rows that wait between SQLite's thread and us: each may be as large as a row can be.
 const WAITING_ROWS: usize = 4;
+/// Names and short values, of which there are many.
+const WAITING_CATALOG_ROWS: usize = 1000;
 
 /// One SQLite file of a user.
 pub(super) struct Sqlite {
@@ -52,21 +54,21 @@ impl Sqlite {
     pub(super) async fn connect(url: &str, access: &Access) -> Result<Self, EngineError> {
         let sqlite = Self { path: path(url)?, access: access.clone(), permits: Semaphore::new(STATEMENTS) };
         // Proves that the file can be opened and is a database.
-        sqlite.within(CONNECT, async |stop| confined(sqlite.open().await?, &stop).await).await?;
+        sqlite.within(CONNECT, async |stop| confined(sqlite.open(WAITING_ROWS).await?, &stop).await).await?;
         Ok(sqlite)
     }
 
     /// What `run` does with the text of a statement; apart so that tests can send what no guard would let through.
     async fn run_text(&self, sql: &str, caps: &Caps) -> Result<Rows, EngineError> {
         self.within(caps.deadline, async |stop| {
-            let connection = confined(self.open().await?, &stop).await?;
+            let connection = confined(self.open(WAITING_ROWS).await?, &stop).await?;
             let (mut connection, compiled) = compiled(connection, sql.to_owned()).await?;
             Ok(run::sqlite::run(&mut connection, compiled.columns, sql, caps).await?)
         })
         .await
     }
 
-    async fn open(&self) -> Result<SqliteConnection, Failure> {
+    async fn open(&self, waiting_rows: usize) -> Result<SqliteConnection, Failure> {
         let file = self.access.sqlite_file(&self.path)?;
         let options = SqliteConnectOptions::new()
             .filename(file)
@@ -76,7 +78,7 @@ impl Sqlite {
             // Sorts count against the memory that SQLite may use, instead of filling a disk.
             .pragma("temp_store", "memory")
             .busy_timeout(LOCK_WAIT)
-            .row_buffer_size(WAITING_ROWS)
+            .row_buffer_size(waiting_rows)
             .disable_statement_logging();
         Ok(options.connect().await?)
     }
@@ -106,7 +108,7 @@ impl SqlEngine for Sqlite {
 
     async fn introspect(&self, samples: &Samples) -> Result<Schema, EngineError> {
         self.within(INTROSPECTION, async |stop| {
-            let mut connection = self.open().await?;
+            let mut connection = self.open(WAITING_CATALOG_ROWS).await?;
             let catalog = introspect::sqlite::catalog(&mut connection).await?;
             let mut connection = confined(connection, &stop).await?;
             Ok(introspect::sqlite::describe(&mut connection, catalog, &stop, samples).await?)

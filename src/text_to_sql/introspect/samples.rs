@@ -22,14 +22,10 @@ impl Samples {
         Samples { enabled: false, ..Samples::all() }
     }
 
-    /// Whether values of the column are wanted and may be kept.
+    /// Whether values of the column may be read.
     pub fn of(&self, schema: &str, table: &str, column: &str) -> bool {
-        self.enabled && !self.closed(schema, table, column)
-    }
-
-    /// Whether nothing may be read of the column, not even to find out what kind of values it holds.
-    pub(super) fn closed(&self, schema: &str, table: &str, column: &str) -> bool {
-        self.hidden_tables.contains(&(schema.to_owned(), table.to_owned()))
-            || self.closed_columns.contains(&(schema.to_owned(), table.to_owned(), column.to_owned()))
+        self.enabled
+            && !self.hidden_tables.contains(&(schema.to_owned(), table.to_owned()))
+            && !self.closed_columns.contains(&(schema.to_owned(), table.to_owned(), column.to_owned()))
     }
 }

@@ -1,17 +1,16 @@
 //! The catalog of a SQLite file, and what its values say that the catalog does not: SQLite has no date type, and a
 //! column may hold other than it declares. <https://www.sqlite.org/datatype3.html>
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use super::{Budget, Samples, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES, checks, quoted};
 use crate::text_to_sql::engine::Stop;
 use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Index, Schema, Table, TableKind};
-use chrono::NaiveDate;
 use sqlparser::dialect::SQLiteDialect;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, Decode, Row, Sqlite, TypeInfo, ValueRef};
+use sqlx::{AssertSqlSafe, Row};
 
 /// The only schema of a file that is opened alone.
 const MAIN: &str = "main";
@@ -42,7 +41,8 @@ pub(in crate::text_to_sql) async fn catalog(connection: &mut SqliteConnection) -
     Ok(Schema { engine: Engine::Sqlite, search_path: vec![MAIN.to_owned()], server_version, tables: catalog.tables })
 }
 
-/// Adds kinds, row counts and values, on a connection that can do no more than read.
+/// Adds kinds, row counts and values, on a connection that can do no more than read. Without samples no row is read:
+/// columns are what they declare, and rows are only counted.
 pub(in crate::text_to_sql) async fn describe(
     connection: &mut SqliteConnection,
     mut schema: Schema,
@@ -52,7 +52,13 @@ pub(in crate::text_to_sql) async fn describe(
     let mut budget = Budget::new(Instant::now());
     for table in &mut schema.tables {
         stop.within(TABLE_TIME);
-        look(connection, table, samples).await?;
+        table.columns.iter_mut().for_each(|column| column.kind = Held::default().kind(&column.data_type));
+        if samples.enabled {
+            look(connection, table, samples).await?;
+        }
+        if table.kind == TableKind::Table {
+            table.row_count = row_count(connection, table).await?;
+        }
         if !budget.is_spent(Instant::now()) {
             read_values(connection, table, samples, &mut budget).await?;
         }
@@ -106,7 +112,7 @@ const INDEXES: &str = "
 const CHECKED: &str = "
     select name, sql
     from sqlite_schema
-    where type = 'table' and sql like '%check%'";
+    where type = 'table' and sql like '%check%' and length(sql) <= 262144";
 
 #[derive(Default)]
 struct Catalog {
@@ -193,26 +199,27 @@ impl Catalog {
     }
 }
 
-/// Rows whose values tell what a column really holds.
-const LOOKED_AT: usize = 200;
+/// Rows whose values tell what a column really holds; fewer than [`Held::BASE`].
+const LOOKED_AT: i64 = 200;
 /// Rows that are counted; a larger table is estimated by its last row id.
 const COUNTED: i64 = 1_000_000;
 
-/// Finds the kinds of the columns and the number of rows; a table that cannot be read, and a column that may not be,
-/// keeps what it declares. No value is kept.
+/// Finds the kinds of the columns; a table that cannot be read, and a column that may not be, keeps what it declares.
+/// Counts come back, and no value.
 async fn look(connection: &mut SqliteConnection, table: &mut Table, samples: &Samples) -> Result<(), sqlx::Error> {
-    let named = |column: &Column| match samples.closed(&table.schema, &table.name, &column.name) {
-        true => "null".to_owned(),
-        false => quoted(&column.name),
-    };
-    let names: Vec<String> = table.columns.iter().map(named).collect();
-    let statement = format!("select {} from {} limit {LOOKED_AT}", names.join(", "), quoted(&table.name));
-    let rows = if names.is_empty() { Vec::new() } else { readable(connection, statement).await? };
-    for (at, column) in table.columns.iter_mut().enumerate() {
-        column.kind = Held::of(&rows, at).kind(&column.data_type);
+    let open = |column: &&mut Column| samples.of(&table.schema, &table.name, &column.name);
+    let mut open: Vec<&mut Column> = table.columns.iter_mut().filter(open).collect();
+    let names: Vec<String> = open.iter().map(|column| quoted(&column.name)).collect();
+    if names.is_empty() {
+        return Ok(());
     }
-    if table.kind == TableKind::Table {
-        table.row_count = row_count(connection, table).await?;
+    let sums: Vec<String> = names.iter().map(|name| Held::counting(name)).collect();
+    let (sums, names) = (sums.join(", "), names.join(", "));
+    let statement = format!("select {sums} from (select {names} from {} limit {LOOKED_AT})", quoted(&table.name));
+    for row in readable(connection, statement).await? {
+        for (at, column) in open.iter_mut().enumerate() {
+            column.kind = Held::from_sum(row.try_get_unchecked(at).unwrap_or_default()).kind(&column.data_type);
+        }
     }
     Ok(())
 }
@@ -237,28 +244,50 @@ fn row_id(table: &Table) -> Option<&'static str> {
     ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name))
 }
 
+/// SQLite's own limit on the arms of a `union` is well above this many columns.
+const COLUMNS_AT_ONCE: usize = 50;
+
 async fn read_values(
     connection: &mut SqliteConnection,
     table: &mut Table,
     samples: &Samples,
     budget: &mut Budget,
 ) -> Result<(), sqlx::Error> {
-    let source = quoted(&table.name);
-    let (schema, name) = (table.schema.clone(), table.name.clone());
-    let wanted = |column: &&mut Column| {
-        column.kind == ColumnKind::Text && column.enum_values.is_empty() && samples.of(&schema, &name, &column.name)
+    let wanted = |column: &Column| {
+        column.kind == ColumnKind::Text
+            && column.enum_values.is_empty()
+            && samples.of(&table.schema, &table.name, &column.name)
     };
-    for column in table.columns.iter_mut().filter(wanted) {
-        let name = quoted(&column.name);
-        let statement = format!(
-            "select v from (select {name} as v from {source} limit {VALUE_ROWS})
-             where typeof(v) = 'text' and length(v) between 1 and {VALUE_CHARS}
-             group by v order by count(*) desc, v limit {VALUES}"
-        );
-        let rows = readable(connection, statement).await?;
-        column.sample_values = budget.keep(rows.iter().filter_map(|row| row.try_get(0).ok()).collect());
+    let wanted: Vec<usize> = (0..table.columns.len()).filter(|at| wanted(&table.columns[*at])).collect();
+    for columns in wanted.chunks(COLUMNS_AT_ONCE) {
+        let mut values: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+        for row in readable(connection, values_statement(table, columns)).await? {
+            if let (Ok(at), Ok(value)) = (row.try_get_unchecked(0), row.try_get_unchecked(1)) {
+                values.entry(at).or_default().push(value);
+            }
+        }
+        for (at, values) in values {
+            if let Some(column) = usize::try_from(at).ok().and_then(|at| table.columns.get_mut(at)) {
+                column.sample_values = budget.keep(values);
+            }
+        }
     }
     Ok(())
+}
+
+/// One statement for some text columns of a table: the column's place, and a value, most frequent first.
+fn values_statement(table: &Table, columns: &[usize]) -> String {
+    let source = quoted(&table.name);
+    let arm = |at: &usize| {
+        let column = quoted(&table.columns[*at].name);
+        format!(
+            "select * from (
+                 select {at}, v from (select {column} as v from {source} limit {VALUE_ROWS})
+                 where typeof(v) = 'text' and length(v) between 1 and {VALUE_CHARS}
+                 group by v order by count(*) desc, v limit {VALUES})"
+        )
+    };
+    columns.iter().map(arm).collect::<Vec<_>>().join(" union all ")
 }
 
 /// The rows, or none if the table is too slow or cannot be read (a view over a table that is gone, a missing module).
@@ -272,54 +301,59 @@ async fn readable(connection: &mut SqliteConnection, statement: String) -> Resul
 /// How often the values of a column were of which class.
 #[derive(Debug, Default, PartialEq)]
 struct Held {
-    integers: usize,
-    reals: usize,
-    blobs: usize,
-    texts: usize,
-    /// Texts that are dates, and that are dates or date with time.
-    dates: usize,
-    times: usize,
+    integers: i64,
+    reals: i64,
+    blobs: i64,
+    texts: i64,
+    /// Texts that are `2024-02-29`, and texts that are such a date with a time of day as SQLite's date functions read it:
+    /// `2024-02-29 10:30`, `2024-02-29T10:30:00.123Z`. The texts before are the others.
+    dates: i64,
+    times: i64,
 }
 
 impl Held {
-    fn of(rows: &[SqliteRow], at: usize) -> Self {
-        let mut held = Self::default();
-        for value in rows.iter().filter_map(|row| row.try_get_raw(at).ok()).filter(|value| !value.is_null()) {
-            match value.type_info().name() {
-                "INTEGER" => held.integers += 1,
-                "REAL" => held.reals += 1,
-                "BLOB" => held.blobs += 1,
-                _ => held.note_text(<&str as Decode<'_, Sqlite>>::decode(value).unwrap_or_default()),
-            }
-        }
-        held
+    /// Each count is one digit of a sum.
+    const BASE: i64 = 256;
+
+    fn counting(column: &str) -> String {
+        let [integers, reals, blobs, texts, dates, times] = [0, 1, 2, 3, 4, 5].map(|place| Held::BASE.pow(place));
+        format!(
+            "sum(case typeof({column})
+                 when 'null' then 0 when 'integer' then {integers} when 'real' then {reals} when 'blob' then {blobs}
+                 else case when {column} not glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' then {texts}
+                           when date({column}) = {column} then {dates}
+                           when substr({column}, 11, 6) glob '[T ][0-9][0-9]:[0-9][0-9]'
+                                and date(substr({column}, 1, 10)) = substr({column}, 1, 10) then {times}
+                           else {texts} end
+             end)"
+        )
     }
 
-    fn note_text(&mut self, text: &str) {
-        self.texts += 1;
-        self.dates += usize::from(is_date(text));
-        self.times += usize::from(is_date(text) || is_timestamp(text));
+    fn from_sum(sum: i64) -> Held {
+        let digit = |place| sum / Held::BASE.pow(place) % Held::BASE;
+        let [integers, reals, blobs, texts, dates, times] = [0, 1, 2, 3, 4, 5].map(digit);
+        Held { integers, reals, blobs, texts, dates, times }
     }
 
     /// What the values show wins over what the column declares; an empty column is what it declares.
     fn kind(&self, declared: &str) -> ColumnKind {
         let said = declared_kind(declared);
-        let only_texts = self.texts > 0 && self.integers + self.reals + self.blobs == 0;
-        let numbers = self.integers + self.reals;
+        let (numbers, texts) = (self.integers + self.reals, self.texts + self.dates + self.times);
+        let only_texts = texts > 0 && numbers + self.blobs == 0;
         match said {
             Some(ColumnKind::Boolean | ColumnKind::Json) => said,
-            _ if only_texts && self.dates == self.texts => Some(ColumnKind::Date),
-            _ if only_texts && self.times == self.texts => Some(ColumnKind::Timestamp),
+            _ if only_texts && self.dates == texts => Some(ColumnKind::Date),
+            _ if only_texts && self.texts == 0 => Some(ColumnKind::Timestamp),
             Some(ColumnKind::Integer | ColumnKind::Decimal | ColumnKind::Date | ColumnKind::Timestamp)
                 if only_texts =>
             {
                 Some(ColumnKind::Text)
             }
             // Seconds or days since some epoch, whatever the column is called.
-            Some(ColumnKind::Date | ColumnKind::Timestamp) | None if numbers > 0 && self.texts + self.blobs == 0 => {
+            Some(ColumnKind::Date | ColumnKind::Timestamp) | None if numbers > 0 && texts + self.blobs == 0 => {
                 Some(if self.reals > 0 { ColumnKind::Decimal } else { ColumnKind::Integer })
             }
-            None if self.texts > 0 => Some(ColumnKind::Text),
+            None if texts > 0 => Some(ColumnKind::Text),
             None if self.blobs > 0 => Some(ColumnKind::Binary),
             said => said,
         }
@@ -346,38 +380,24 @@ fn declared_kind(declared: &str) -> Option<ColumnKind> {
     }
 }
 
-/// `2024-02-29`
-fn is_date(text: &str) -> bool {
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok() && text.len() == 10
-}
-
-/// `2024-02-29 10:30`, `2024-02-29T10:30:00.123Z`: a date, then a time of day as SQLite's date functions read it.
-fn is_timestamp(text: &str) -> bool {
-    let Some((date, time)) = text.split_at_checked(10) else { return false };
-    let time = time.trim_start_matches(['T', ' ']).as_bytes();
-    is_date(date)
-        && text.len() > 15
-        && matches!(time, [h1, h2, b':', m1, m2, ..] if [h1, h2, m1, m2].iter().all(|d| d.is_ascii_digit()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn held(texts: &[&str]) -> Held {
-        let mut held = Held::default();
-        texts.iter().for_each(|text| held.note_text(text));
-        held
+    #[test]
+    fn texts_that_are_all_dates_make_a_date_column() {
+        assert_eq!(Held { dates: 2, ..Held::default() }.kind("TEXT"), ColumnKind::Date);
+        assert_eq!(Held { dates: 1, times: 1, ..Held::default() }.kind("DATETIME"), ColumnKind::Timestamp);
+        assert_eq!(Held { times: 1, ..Held::default() }.kind("TEXT"), ColumnKind::Timestamp);
+        assert_eq!(Held { dates: 1, texts: 1, ..Held::default() }.kind("TEXT"), ColumnKind::Text);
+        assert_eq!(Held { texts: 1, ..Held::default() }.kind("DATE"), ColumnKind::Text);
     }
 
     #[test]
-    fn texts_that_are_all_dates_make_a_date_column() {
-        assert_eq!(held(&["2024-02-29", "1999-12-31"]).kind("TEXT"), ColumnKind::Date);
-        assert_eq!(held(&["2024-02-29", "2024-02-29 10:30:00"]).kind("DATETIME"), ColumnKind::Timestamp);
-        assert_eq!(held(&["2024-02-29T10:30:00.123Z"]).kind("TEXT"), ColumnKind::Timestamp);
-        assert_eq!(held(&["2024-02-29", "unknown"]).kind("TEXT"), ColumnKind::Text);
-        assert_eq!(held(&["2024-02-30"]).kind("DATE"), ColumnKind::Text);
-        assert_eq!(held(&["29.02.2024"]).kind("DATE"), ColumnKind::Text);
+    fn counts_survive_being_one_sum() {
+        let held = Held { integers: 200, reals: 1, blobs: 0, texts: 199, dates: 3, times: 200 };
+        let sum = [200, 1, 0, 199, 3, 200].iter().rev().fold(0, |sum, digit| sum * Held::BASE + digit);
+        assert_eq!(Held::from_sum(sum), held);
     }
 
     #[test]
@@ -386,7 +406,7 @@ mod tests {
         assert_eq!(numbers.kind("DATETIME"), ColumnKind::Integer);
         assert_eq!(numbers.kind(""), ColumnKind::Integer);
         assert_eq!(numbers.kind("BOOLEAN"), ColumnKind::Boolean);
-        assert_eq!(held(&["n/a"]).kind("INTEGER"), ColumnKind::Text);
+        assert_eq!(Held { texts: 1, ..Held::default() }.kind("INTEGER"), ColumnKind::Text);
         assert_eq!(Held { blobs: 1, ..Held::default() }.kind(""), ColumnKind::Binary);
     }
 

@@ -28,7 +28,14 @@ pub(super) fn connect_failure(error: &sqlx::Error) -> EngineError {
 
 /// Why a statement in a session did not end well.
 pub(super) fn failure(error: &sqlx::Error, deadline: Duration) -> EngineError {
-    let sqlx::Error::Database(database) = error else { return EngineError::Vanished };
+    let database = match error {
+        sqlx::Error::Database(database) => database,
+        // The driver looks every type up and does not know all kinds of them: multiranges, for one.
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::TypeNotFound { .. } => {
+            return EngineError::rejected("a column has a type that cannot be read here; cast it to text");
+        }
+        _ => return EngineError::Vanished,
+    };
     match database.code().as_deref().unwrap_or_default() {
         "57014" => EngineError::Timeout(deadline),
         // A string or an array longer than any can be; what has no code of its own is an internal error.
