@@ -8,6 +8,7 @@
 mod access;
 mod estimate;
 mod meter;
+mod mssql;
 mod postgres;
 mod privileges;
 mod relay;
@@ -24,6 +25,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub use self::access::{Access, HostRule, InvalidHostRule, OwnPostgres};
 pub use self::estimate::Estimate;
 pub(in crate::text_to_sql) use self::meter::Meter;
+pub(in crate::text_to_sql) use self::mssql::Connection as MssqlConnection;
 pub use self::privileges::{Privileges, Warning, WarningCode};
 pub(in crate::text_to_sql) use self::stop::Stop;
 use super::guard::ReadOnlySql;
@@ -108,15 +110,16 @@ impl EngineError {
     }
 }
 
-/// Connects to the database that `url` names, if `access` allows it. `postgres://`, `postgresql://`, `sqlite:path`.
+/// Connects to the database that `url` names, if `access` allows it. `postgres://`, `postgresql://`, `mssql://`,
+/// `sqlserver://`, `sqlite:path`.
 pub async fn connect(url: &SecretString, access: &Access) -> Result<Arc<dyn SqlEngine>, EngineError> {
     let url = url.expose_secret();
     match url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
         Some("postgres" | "postgresql") => Ok(Arc::new(postgres::Postgres::connect(url, access).await?)),
         Some("sqlite") => Ok(Arc::new(sqlite::Sqlite::connect(url, access).await?)),
         Some("mysql" | "mariadb") => Err(EngineError::NotSupported("MySQL and MariaDB")),
-        Some("mssql" | "sqlserver") => Err(EngineError::NotSupported("SQL Server")),
-        _ => Err(EngineError::InvalidUrl("a database URL begins with postgres:// or sqlite:".into())),
+        Some("mssql" | "sqlserver") => Ok(Arc::new(mssql::Mssql::connect(url, access).await?)),
+        _ => Err(EngineError::InvalidUrl("a database URL begins with postgres://, mssql:// or sqlite:".into())),
     }
 }
 
@@ -142,12 +145,18 @@ mod tests {
     #[tokio::test]
     async fn engines_that_come_later_say_so() {
         assert_eq!(refusal("mysql://a:b@c/d").await, EngineError::NotSupported("MySQL and MariaDB"));
-        assert_eq!(refusal("mssql://a:b@c/d").await, EngineError::NotSupported("SQL Server"));
     }
 
     #[tokio::test]
     async fn a_refused_url_is_never_repeated() {
-        for url in ["", "secret", "ftp://user:secret@host/db", "postgres://user:secret@ho st/db", "postgres:secret"] {
+        for url in [
+            "",
+            "secret",
+            "ftp://user:secret@host/db",
+            "postgres://user:secret@ho st/db",
+            "postgres:secret",
+            "mssql:secret",
+        ] {
             let error = refusal(url).await;
             assert!(matches!(error, EngineError::InvalidUrl(_)), "{url}: {error:?}");
             assert!(!format!("{error} {error:?}").contains("secret"), "{url}: {error:?}");

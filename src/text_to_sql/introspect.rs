@@ -4,6 +4,7 @@
 //! The values are what questions are matched against ("orders from Berlin"). They are a help, not a promise: a column
 //! whose values take too long to read has none. [`Samples`] says which values are not to be read at all.
 
+pub(in crate::text_to_sql) mod mssql;
 pub(in crate::text_to_sql) mod postgres;
 pub(in crate::text_to_sql) mod sqlite;
 
@@ -21,7 +22,7 @@ const VALUE_CHARS: usize = 80;
 /// Rows that are looked at for the values of one table.
 const VALUE_ROWS: i64 = 200_000;
 /// For the values of one table.
-const TABLE_TIME: Duration = Duration::from_secs(3);
+pub(in crate::text_to_sql) const TABLE_TIME: Duration = Duration::from_secs(3);
 /// For the values of all tables.
 const TIME: Duration = Duration::from_secs(40);
 /// The values of all tables together, as they will be held in memory.

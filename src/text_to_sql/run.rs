@@ -11,6 +11,7 @@
 //! A result that was cut, by rows, by bytes or in a cell, says `truncated`.
 
 mod csv;
+pub(in crate::text_to_sql) mod mssql;
 pub(in crate::text_to_sql) mod postgres;
 pub(in crate::text_to_sql) mod sqlite;
 

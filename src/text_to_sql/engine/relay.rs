@@ -69,7 +69,11 @@ async fn serve(
     }
 }
 
-async fn metered(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, meter: &Meter) -> io::Result<()> {
+pub(super) async fn metered(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    meter: &Meter,
+) -> io::Result<()> {
     let mut buffer = vec![0; 32 << 10];
     loop {
         let read = from.read(&mut buffer).await?;
