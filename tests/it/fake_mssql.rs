@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use self::tokens::{Cell, Column, Login, Reader};
 pub use self::transport::Encryption;
@@ -83,6 +84,8 @@ pub struct FakeMssql {
 
 struct Shared {
     greeting: Greeting,
+    /// How often all idle sessions were to be closed.
+    hang_up: watch::Sender<usize>,
     state: Mutex<State>,
 }
 
@@ -95,6 +98,8 @@ struct State {
     attentions: usize,
     closed: usize,
     resets: usize,
+    /// Uses of sessions that have not ended.
+    uses: usize,
 }
 
 impl FakeMssql {
@@ -105,7 +110,7 @@ impl FakeMssql {
     pub async fn greeting(greeting: Greeting) -> FakeMssql {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let shared = Arc::new(Shared { greeting, state: Mutex::default() });
+        let shared = Arc::new(Shared { greeting, hang_up: watch::Sender::new(0), state: Mutex::default() });
         let server = tokio::spawn(accept(listener, Arc::clone(&shared)));
         FakeMssql { address, shared, server }
     }
@@ -140,15 +145,30 @@ impl FakeMssql {
         self.state().resets
     }
 
+    /// Closes the sessions that nobody uses.
+    pub fn hang_up(&self) {
+        self.shared.hang_up.send_modify(|times| *times += 1);
+    }
+
     /// Waits until so many connections have ended.
     pub async fn closed(&self, connections: usize) {
+        self.becomes(&format!("{connections} ended"), |state| state.closed >= connections).await;
+    }
+
+    /// Waits until no session is in use, and the client has heard so.
+    pub async fn rested(&self) {
+        self.becomes("nothing in use", |state| state.uses == 0).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    async fn becomes(&self, what: &str, holds: impl Fn(&State) -> bool) {
         for _ in 0..500 {
-            if self.state().closed >= connections {
+            if holds(&self.state()) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("{} connections have ended, not {connections}", self.state().closed);
+        panic!("in vain: {what}");
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -160,9 +180,10 @@ impl Drop for FakeMssql {
     fn drop(&mut self) {
         self.server.abort();
         if !std::thread::panicking() {
-            let state = self.state();
-            assert_eq!(state.complaints, Vec::<String>::new());
-            assert!(state.script.is_empty(), "nobody asked for {:?}", state.script);
+            let complaints = self.state().complaints.clone();
+            let script = self.state().script.clone();
+            assert_eq!(complaints, Vec::<String>::new());
+            assert!(script.is_empty(), "nobody asked for {script:?}");
         }
     }
 }
@@ -214,15 +235,32 @@ struct Session {
     transaction: u64,
     /// The last use is over, and the next must reset the session.
     used: bool,
+    in_use: bool,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end_use();
+    }
 }
 
 impl Session {
     fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, transaction: 0, used: false }
+        Self { shared, transaction: 0, used: false, in_use: false }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().expect("a lock")
+    }
+
+    fn begin_use(&mut self, settings: &str) {
+        let mut state = self.shared.state.lock().expect("a lock");
+        state.settings.push(settings.to_owned());
+        state.uses += usize::from(!std::mem::replace(&mut self.in_use, true));
+    }
+
+    fn end_use(&mut self) {
+        self.state().uses -= usize::from(std::mem::replace(&mut self.in_use, false));
     }
 
     async fn serve(mut self, socket: TcpStream) -> Result<(), Ending> {
@@ -248,14 +286,17 @@ impl Session {
         if matches!(self.shared.greeting, Greeting::SilenceAtTls) {
             return silence(&mut connection).await;
         }
-        if matches!(encryption, Encryption::Off | Encryption::On) {
+        if matches!(encryption, Encryption::Off | Encryption::On | Encryption::Required) {
             must(wished != Encryption::NotSupported, || "TLS was agreed on with a client that has none".into())?;
             connection.begin_wrapped_tls().await?;
         }
         self.log_in(&mut connection, encryption).await?;
+        let mut hang_up = self.shared.hang_up.subscribe();
         loop {
-            let message = connection.message().await?;
-            self.answer(&mut connection, message).await?;
+            tokio::select! {
+                message = connection.message() => self.answer(&mut connection, message?).await?,
+                _ = hang_up.changed() => return Ok(()),
+            }
         }
     }
 
@@ -298,7 +339,7 @@ impl Session {
         }
         match &asked {
             Request::Text(text) if text.starts_with("set nocount on;") => {
-                self.state().settings.push(text.clone());
+                self.begin_use(text);
                 if text.trim_end().ends_with("begin transaction;") {
                     self.transaction = 7;
                     answer.extend(tokens::begun(self.transaction));
@@ -311,6 +352,7 @@ impl Session {
                     answer.extend(tokens::rolled_back(self.transaction));
                 }
                 (self.transaction, self.used) = (0, true);
+                self.end_use();
                 answer.extend(tokens::done());
                 Ok(connection.answer(answer).await?)
             }

@@ -47,7 +47,7 @@ pub(in crate::text_to_sql) async fn run(
             }
             // A second result: no statement that reads has one.
             (QueryItem::Metadata(_), Some(_)) | (QueryItem::Row(_), None) => {
-                return Err(Error::Protocol("more than one result".into()));
+                return Err(Error::Conversion("the statement has more than one result".into()));
             }
         }
     }

@@ -74,7 +74,7 @@ impl Connection {
 
     /// Something has come, or the client is gone.
     pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+        self.socket.peek(&mut [0]).await.map(drop)
     }
 
     pub async fn skip(&mut self) -> io::Result<()> {

@@ -37,6 +37,7 @@ pub(super) fn failure(error: &Error) -> EngineError {
         Error::Encoding(_) | Error::Utf16 | Error::Utf8 => {
             EngineError::rejected("a text is not valid in the encoding of its collation")
         }
+        Error::Conversion(words) => EngineError::rejected(words),
         _ => EngineError::Vanished,
     }
 }
