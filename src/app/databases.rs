@@ -44,7 +44,7 @@ impl Databases {
                 Ok(engine.engine())
             }
             Ok(Err(
-                error @ (EngineError::InvalidUrl(_) | EngineError::NotAllowed(_) | EngineError::NotSupported(_)),
+                error @ (EngineError::InvalidUrl(_) | EngineError::NotAllowed(_)),
             )) => Err(error),
             Ok(Err(_)) | Err(_) => Ok(engine_of(url)),
         }

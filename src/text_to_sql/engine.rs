@@ -9,9 +9,11 @@ mod access;
 mod estimate;
 mod meter;
 mod mssql;
+mod mysql;
 mod postgres;
 mod privileges;
 mod relay;
+mod sessions;
 mod sqlite;
 mod sqlite_confine;
 mod stop;
@@ -60,8 +62,6 @@ pub enum EngineError {
     /// The user mends the URL.
     #[error("{0}")]
     InvalidUrl(String),
-    #[error("{0} databases are not supported yet")]
-    NotSupported(&'static str),
     /// The operator decides: the address or folder is outside what the configuration allows.
     #[error("{0}")]
     NotAllowed(String),
@@ -92,7 +92,6 @@ impl EngineError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::InvalidUrl(_) => "invalid_url",
-            Self::NotSupported(_) => "not_supported",
             Self::NotAllowed(_) => "not_allowed",
             Self::Unreachable(_) => "unreachable",
             Self::Authentication => "authentication",
@@ -110,16 +109,19 @@ impl EngineError {
     }
 }
 
-/// Connects to the database that `url` names, if `access` allows it. `postgres://`, `postgresql://`, `mssql://`,
-/// `sqlserver://`, `sqlite:path`.
+/// Connects to the database that `url` names, if `access` allows it. `postgres://`, `postgresql://`, `mysql://`,
+/// `mariadb://`, `mssql://`, `sqlserver://`, `sqlite:path`.
 pub async fn connect(url: &SecretString, access: &Access) -> Result<Arc<dyn SqlEngine>, EngineError> {
     let url = url.expose_secret();
     match url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
         Some("postgres" | "postgresql") => Ok(Arc::new(postgres::Postgres::connect(url, access).await?)),
         Some("sqlite") => Ok(Arc::new(sqlite::Sqlite::connect(url, access).await?)),
-        Some("mysql" | "mariadb") => Err(EngineError::NotSupported("MySQL and MariaDB")),
+        Some("mysql" | "mariadb") => Ok(Arc::new(mysql::Mysql::connect(url, access).await?)),
         Some("mssql" | "sqlserver") => Ok(Arc::new(mssql::Mssql::connect(url, access).await?)),
-        _ => Err(EngineError::InvalidUrl("a database URL begins with postgres://, mssql:// or sqlite:".into())),
+        _ => {
+            let why = "a database URL begins with postgres://, mysql://, mssql:// or sqlite:";
+            Err(EngineError::InvalidUrl(why.into()))
+        }
     }
 }
 
@@ -143,11 +145,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn engines_that_come_later_say_so() {
-        assert_eq!(refusal("mysql://a:b@c/d").await, EngineError::NotSupported("MySQL and MariaDB"));
-    }
-
-    #[tokio::test]
     async fn a_refused_url_is_never_repeated() {
         for url in [
             "",
@@ -156,6 +153,7 @@ mod tests {
             "postgres://user:secret@ho st/db",
             "postgres:secret",
             "mssql:secret",
+            "mysql:secret",
         ] {
             let error = refusal(url).await;
             assert!(matches!(error, EngineError::InvalidUrl(_)), "{url}: {error:?}");

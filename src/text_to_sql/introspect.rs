@@ -5,6 +5,7 @@
 //! whose values take too long to read has none. [`Samples`] says which values are not to be read at all.
 
 pub(in crate::text_to_sql) mod mssql;
+pub(in crate::text_to_sql) mod mysql;
 pub(in crate::text_to_sql) mod postgres;
 pub(in crate::text_to_sql) mod sqlite;
 

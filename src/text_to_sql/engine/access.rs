@@ -113,11 +113,11 @@ impl Access {
         }
     }
 
-    /// The socket of the server on `port` in `dir`.
-    pub(super) fn socket(&self, dir: &Path, port: u16) -> Result<PathBuf, EngineError> {
+    /// A server's socket, with every symbolic link resolved.
+    pub(super) fn socket(&self, socket: &Path) -> Result<PathBuf, EngineError> {
         let refused = || EngineError::NotAllowed("databases on this socket are not allowed here".into());
         // One answer for a missing and for a forbidden socket, so that nobody can map our folders.
-        let socket = fs::canonicalize(dir.join(format!(".s.PGSQL.{port}"))).map_err(|_| refused())?;
+        let socket = fs::canonicalize(socket).map_err(|_| refused())?;
         let listed = self.database_hosts.is_empty()
             || self.database_hosts.iter().any(|rule| match rule {
                 HostRule::Sockets(dir) => fs::canonicalize(dir).is_ok_and(|dir| socket.parent() == Some(&dir)),
@@ -414,13 +414,13 @@ mod tests {
         let _theirs = std::os::unix::net::UnixListener::bind(other.join(".s.PGSQL.3")).unwrap();
 
         let access = Access { own_postgres: vec![OwnPostgres::Socket(socket)], ..Access::default() };
-        assert!(access.socket(&own, 5432).is_err());
-        assert!(access.socket(&root.join("link"), 5432).is_err());
-        assert!(access.socket(&other, 1).is_err(), "a hard link");
-        assert!(access.socket(&other, 2).is_err(), "a symbolic link");
-        assert!(access.socket(&other, 3).is_ok());
+        assert!(access.socket(&own.join(".s.PGSQL.5432")).is_err());
+        assert!(access.socket(&root.join("link/.s.PGSQL.5432")).is_err());
+        assert!(access.socket(&other.join(".s.PGSQL.1")).is_err(), "a hard link");
+        assert!(access.socket(&other.join(".s.PGSQL.2")).is_err(), "a symbolic link");
+        assert!(access.socket(&other.join(".s.PGSQL.3")).is_ok());
         let ruled = Access { database_hosts: vec!["10.0.0.0/8".parse().unwrap()], ..access };
-        assert!(ruled.socket(&other, 3).is_err(), "rules that name no folder of sockets allow none");
+        assert!(ruled.socket(&other.join(".s.PGSQL.3")).is_err(), "rules that name no folder of sockets allow none");
         fs::remove_dir_all(root).unwrap();
     }
 

@@ -15,21 +15,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
-use self::failure::unpanicked;
-use self::sessions::{Busy, CONNECT, Session, Sessions};
+use self::sessions::{Busy, Server, Session, Sessions};
 use self::target::Target;
 use super::access::Access;
+use super::sessions::{CONNECT, GRACE, INTROSPECTION, unpanicked};
 use super::{EngineError, Estimate, Privileges, SqlEngine};
 use crate::text_to_sql::guard::ReadOnlySql;
 use crate::text_to_sql::introspect::Samples;
 use crate::text_to_sql::run::{Caps, Rows};
 use crate::text_to_sql::schema::{Engine, Schema};
 use crate::text_to_sql::{introspect, run};
-
-/// The server stops a statement at its deadline by itself; only if it does not, we stop it.
-const GRACE: Duration = Duration::from_millis(250);
-/// For the catalog of a large database; its samples have a budget of their own.
-const INTROSPECTION: Duration = Duration::from_secs(120);
 
 /// For the rights on every table of a large database.
 const PRIVILEGES: Duration = Duration::from_secs(30);
@@ -41,7 +36,7 @@ pub(super) struct Postgres {
 
 impl Postgres {
     pub(super) async fn connect(url: &str, access: &Access) -> Result<Self, EngineError> {
-        let sessions = Arc::new(Sessions::new(Target::parse(url)?, access.clone()));
+        let sessions = Arc::new(Sessions::new(Server { target: Target::parse(url)?, access: access.clone() }));
         // The first session proves the URL, and waits for the first statement.
         sessions.begin(CONNECT).await?.finish();
         Ok(Self { sessions })

@@ -19,29 +19,29 @@ use uuid::Uuid;
 
 use super::meter::Meter;
 
-/// Where the driver connects to: `.s.PGSQL.{port}` in this folder, for one connection, soon.
+/// Where the driver connects to: the socket of the given name in this folder, for one connection, soon.
 pub(super) struct Relay {
     pub(super) dir: PathBuf,
     pub(super) meter: Arc<Meter>,
 }
 
 /// Connects to the first of `addresses` that answers.
-pub(super) async fn to_addresses(addresses: &[SocketAddr], port: u16) -> io::Result<Relay> {
+pub(super) async fn to_addresses(addresses: &[SocketAddr], name: &str) -> io::Result<Relay> {
     let remote = TcpStream::connect(addresses).await?;
     remote.set_nodelay(true)?;
-    open(remote, port)
+    open(remote, name)
 }
 
 /// Connects to a server's socket.
-pub(super) async fn to_socket(socket: &Path, port: u16) -> io::Result<Relay> {
-    open(UnixStream::connect(socket).await?, port)
+pub(super) async fn to_socket(socket: &Path, name: &str) -> io::Result<Relay> {
+    open(UnixStream::connect(socket).await?, name)
 }
 
-fn open(remote: impl AsyncRead + AsyncWrite + Send + 'static, port: u16) -> io::Result<Relay> {
+fn open(remote: impl AsyncRead + AsyncWrite + Send + 'static, name: &str) -> io::Result<Relay> {
     let dir = std::env::temp_dir().join(format!("almanac-{}", Uuid::now_v7().simple()));
     DirBuilder::new().mode(0o700).create(&dir)?;
     let private = PrivateDir(dir.clone());
-    let listener = UnixListener::bind(dir.join(format!(".s.PGSQL.{port}")))?;
+    let listener = UnixListener::bind(dir.join(name))?;
     let meter = Arc::new(Meter::new());
     tokio::spawn(serve(listener, private, remote, Arc::clone(&meter)));
     Ok(Relay { dir, meter })
@@ -104,8 +104,8 @@ mod tests {
 
     async fn server_and_relay() -> (TcpStream, UnixStream, Relay) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let relay = to_addresses(&[listener.local_addr().unwrap()], 7).await.unwrap();
-        let driver = UnixStream::connect(relay.dir.join(".s.PGSQL.7")).await.unwrap();
+        let relay = to_addresses(&[listener.local_addr().unwrap()], "socket").await.unwrap();
+        let driver = UnixStream::connect(relay.dir.join("socket")).await.unwrap();
         (listener.accept().await.unwrap().0, driver, relay)
     }
 

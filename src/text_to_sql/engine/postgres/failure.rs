@@ -1,9 +1,6 @@
 //! What the driver's errors mean to a caller.
 
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
-
-use futures::FutureExt;
 
 use super::EngineError;
 use crate::text_to_sql::engine::shortened;
@@ -53,24 +50,4 @@ pub(super) fn failure(error: &sqlx::Error, deadline: Duration) -> EngineError {
 
 fn unquoted(message: &str) -> &str {
     message.split([':', '"']).next().unwrap_or_default()
-}
-
-/// The driver panics over some messages that no PostgreSQL sends; whoever runs a server may send any.
-pub(super) async fn unpanicked<T, E: From<Malformed>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(Malformed.into()))
-}
-
-/// The server does not speak PostgreSQL's protocol.
-pub(super) struct Malformed;
-
-impl From<Malformed> for sqlx::Error {
-    fn from(_: Malformed) -> Self {
-        Self::Protocol("a malformed message".into())
-    }
-}
-
-impl From<Malformed> for EngineError {
-    fn from(_: Malformed) -> Self {
-        Self::Unreachable("it does not answer as PostgreSQL does".into())
-    }
 }

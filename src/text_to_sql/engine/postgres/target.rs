@@ -66,8 +66,13 @@ impl Target {
     /// A wire to the server, judged anew each time: names move.
     pub(super) async fn relay(&self, access: &Access) -> Result<Relay, EngineError> {
         let connected = match &self.place {
-            Place::Host { host, port } => relay::to_addresses(&access.addresses(host, *port).await?, *port).await,
-            Place::Socket { dir, port } => relay::to_socket(&access.socket(dir, *port)?, *port).await,
+            Place::Host { host, port } => {
+                relay::to_addresses(&access.addresses(host, *port).await?, &socket_name(*port)).await
+            }
+            Place::Socket { dir, port } => {
+                let name = socket_name(*port);
+                relay::to_socket(&access.socket(&dir.join(&name))?, &name).await
+            }
         };
         connected.map_err(|error| EngineError::Unreachable(error.kind().to_string()))
     }
@@ -105,6 +110,11 @@ fn with_host(url: &str) -> Cow<'_, str> {
         Some(at) => Cow::Owned(format!("{}{NO_HOST}{}", &url[..at], &url[at..])),
         None => Cow::Borrowed(url),
     }
+}
+
+/// As the server names its socket, and as the driver looks for it.
+fn socket_name(port: u16) -> String {
+    format!(".s.PGSQL.{port}")
 }
 
 fn invalid(message: &str) -> EngineError {
