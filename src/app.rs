@@ -1,7 +1,10 @@
 //! Everything that is built once and shared: the store, the models, users' databases, limits. Cheap to clone.
 
+pub mod audit;
 pub mod databases;
 pub mod limits;
+pub mod syncs;
+pub mod turns;
 pub mod uploads;
 
 use std::{
@@ -82,6 +85,8 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// After a start there is more urgent work.
 const FIRST_SWEEP: Duration = Duration::from_secs(10 * 60);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// Partitions are made two months ahead.
+const AUDIT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Until a graph is there, search is exact: slower, and never worse.
 const TEND_INTERVAL: Duration = Duration::from_secs(15);
 /// What failed will most likely fail again, and building one costs minutes.
@@ -98,9 +103,8 @@ impl App {
         let (store, postgres) = open_store(&config).await?;
         let first_key = bootstrap(&config, &store).await?;
         let app = App::assemble(config, extractor, store, postgres).await?;
-        for (database, workspace) in app.store.unfinished_syncs().await? {
-            app.databases.sync_later(&app, workspace, database);
-        }
+        // A statement whose decision has no partition to go to would not run.
+        app.store.tend_audit_logs(app.config.audit_days).await?;
         Ok((app, first_key))
     }
 
@@ -197,6 +201,15 @@ impl App {
                 Err(error) => tracing::warn!(%error, "the storage for files could not be swept"),
             }
             wait = SWEEP_INTERVAL;
+        }
+    }
+
+    /// Once a day until [`Parts::stop`], makes room for the decisions of months to come, and drops old ones.
+    pub async fn tend_audit_logs(&self) {
+        while self.stop.run_until_cancelled(tokio::time::sleep(AUDIT_INTERVAL)).await.is_some() {
+            if let Err(error) = self.store.tend_audit_logs(self.config.audit_days).await {
+                tracing::warn!(%error, "the audit log could not be tended");
+            }
         }
     }
 

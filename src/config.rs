@@ -63,6 +63,19 @@ pub const SETTINGS: &[Setting] = &[
         "hosts and networks users' databases may live on, separated by ','; unset: all but link-local",
     ),
     setting(
+        "database_sync_hours",
+        "24",
+        "hours between two readings of a user's database's schema, 0 to 8760; 0: only when somebody asks",
+    ),
+    setting("sample_values", "true", "true or false: whether frequent values of text columns are read with a schema"),
+    setting(
+        "sql_max_rows",
+        "1000000000",
+        "rows that a user's database may expect to handle for one statement; 0: no limit",
+    ),
+    setting("sql_max_cost", "0", "cost that it may expect, in its own units; 0: no limit"),
+    setting("audit_days", "400", "days that decisions about statements are kept, in whole months, 1 to 36500"),
+    setting(
         "llm_url",
         "",
         "OpenAI-compatible base URL of the language model, ending in /v1; unset: extractive answers",
@@ -120,6 +133,14 @@ pub struct Config {
     pub sqlite_dirs: Vec<PathBuf>,
     /// As written; whoever connects to databases owns the rules.
     pub database_hosts: Vec<String>,
+    /// 0: only when somebody asks.
+    pub database_sync_hours: i32,
+    pub sample_values: bool,
+    /// 0: no limit.
+    pub sql_max_rows: f64,
+    /// 0: no limit.
+    pub sql_max_cost: f64,
+    pub audit_days: i32,
     pub llm: Option<RemoteModel>,
     pub llm_context_tokens: usize,
     pub embedding: Option<RemoteEmbedding>,
@@ -274,6 +295,11 @@ impl Reader<'_> {
             secret_key: self.secret_key(),
             sqlite_dirs: self.sqlite_dirs(&data_dir),
             database_hosts: self.list("database_hosts", ','),
+            database_sync_hours: self.number("database_sync_hours", 24, 0, 8_760),
+            sample_values: self.choice("sample_values", &[("true", true), ("false", false)]),
+            sql_max_rows: self.number("sql_max_rows", 1e9, 0.0, 1e300),
+            sql_max_cost: self.number("sql_max_cost", 0.0, 0.0, 1e300),
+            audit_days: self.number("audit_days", 400, 1, 36_500),
             llm: self.remote_model("llm"),
             llm_context_tokens: self.number("llm_context_tokens", 8_192, 1_024, 2_000_000),
             embedding: self.remote_embedding(),

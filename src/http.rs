@@ -4,6 +4,7 @@
 
 mod admission;
 mod answers;
+mod audit_logs;
 mod batches;
 mod body;
 mod databases;
@@ -14,8 +15,11 @@ mod keys;
 mod knowledge_bases;
 mod lookup;
 pub mod problem;
+mod queries;
 mod search;
 mod session;
+mod statements;
+mod tables;
 mod upload;
 mod usage;
 
@@ -116,6 +120,10 @@ fn endpoints(app: &App) -> OpenApiRouter<App> {
         .merge(search::router())
         .merge(answers::router())
         .merge(databases::router())
+        .merge(tables::router())
+        .merge(statements::router())
+        .merge(queries::router())
+        .merge(audit_logs::router())
         .merge(keys::router())
         .merge(usage::router())
         .merge(health::router())

@@ -4,6 +4,7 @@
 //! [`Workspace`], a transaction that row-level security ties to that workspace. The few questions that come before a
 //! workspace is known (whose key is this, what is next in the queue) are functions of the owner.
 
+pub mod audit_logs;
 pub mod batches;
 pub mod chunks;
 pub mod databases;

@@ -1,23 +1,29 @@
 //! From a question to SQL that is proven read-only, its rows, and what it means in plain words.
 //!
 //! [`ask`] drafts with the language model where one is configured, else with the builtin generator; every draft goes
-//! through the [`guard`], and only what it returns can be run. A question that the schema cannot answer is declined.
+//! through the [`guard`], and only what it returns can be run, once the decision is in the [`journal`] and if the engine
+//! does not expect too much of it. A question that the schema cannot answer is declined.
 
 pub mod engine;
 pub mod explain;
 pub mod generate;
 pub mod guard;
 pub mod introspect;
+pub mod journal;
 pub mod link;
 pub mod run;
 pub mod schema;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
-use engine::{EngineError, SqlEngine};
+use engine::{EngineError, Estimate, SqlEngine};
 use generate::{Draft, Generated, builtin, model};
 use guard::{ColumnRef, Policy, ReadOnlySql, TableRef, Violation};
+use journal::{Action, Decision, Journal, NotKept};
 use run::{Caps, Rows};
 use schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -105,6 +111,25 @@ pub struct Target {
     pub schema: Arc<Schema>,
     pub policy: Policy,
     pub caps: Caps,
+    pub cost: CostLimits,
+    pub journal: Journal,
+}
+
+/// What the engine may expect a statement to take, in its own figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct CostLimits {
+    /// Rows that the busiest step of the plan handles.
+    pub rows: Option<f64>,
+    pub cost: Option<f64>,
+}
+
+/// Why a statement that somebody sent was not run.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refusal {
+    #[error("the guard refused it")]
+    Violations(Vec<Violation>),
+    #[error(transparent)]
+    NotKept(#[from] NotKept),
 }
 
 /// A question, and how sure an answer must be to be run.
@@ -123,40 +148,60 @@ const MAX_CHOICES: usize = 3;
 const COMPARED_SHARE: u32 = 10;
 /// Drafts are compared by this many rows.
 const COMPARED_ROWS: usize = 100;
+/// Planning a statement takes milliseconds; a plan that takes seconds is trouble of its own.
+const EXPLAIN: Duration = Duration::from_secs(5);
 
 /// Answers a question: drafts, proves, and runs the best draft if it is sure enough; else offers choices.
-pub async fn ask(target: &Target, language_model: Option<&dyn LanguageModel>, ask: &Ask) -> Query {
+pub async fn ask(target: &Target, language_model: Option<&dyn LanguageModel>, ask: &Ask) -> Result<Query, NotKept> {
     let began = Instant::now();
     let mut query = Query::new(target.database_id, Some(ask.question.clone()));
     let drafted = draft(target, language_model, &ask.question, &mut query).await;
     query.generation_ms = milliseconds(began);
-    let Some(best) = drafted.first() else { return query };
+    let Some(best) = drafted.first() else { return Ok(query) };
     query.take(best);
-    if best.draft.confidence < ask.min_confidence {
-        query.choices = if ask.execute { choices(target, &drafted).await } else { untried_choices(&drafted) };
-        return query;
+    let sure = best.draft.confidence >= ask.min_confidence;
+    if sure && ask.execute {
+        query.run(target, Action::Ask, &best.draft.sql, &best.proven).await?;
+        return Ok(query);
     }
-    if ask.execute {
-        query.run(target, &best.proven).await;
+    target.journal.decided(Decision::allowed(Some(query.id), Action::Ask, &best.draft.sql, &best.proven)).await?;
+    if !sure {
+        query.choices =
+            if ask.execute { choices(target, query.id, &drafted).await? } else { untried_choices(&drafted) };
     }
-    query
+    Ok(query)
 }
 
 /// Proves SQL that somebody sent, then runs it.
-pub async fn execute(target: &Target, sql: &str) -> Result<Query, Vec<Violation>> {
-    let proven = guard::check(sql, &target.schema, &target.policy)?;
+pub async fn execute(target: &Target, sql: &str) -> Result<Query, Refusal> {
     let mut query = Query::new(target.database_id, None);
+    let proven = match guard::check(sql, &target.schema, &target.policy) {
+        Ok(proven) => proven,
+        Err(violations) => {
+            target.journal.decided(Decision::refused(None, Action::Execute, sql, &violations)).await?;
+            return Err(Refusal::Violations(violations));
+        }
+    };
     query.sql = Some(proven.text().to_owned());
     query.explanation = explain::restate(proven.text(), proven.engine());
     query.validation = Verdict { safe: true, violations: Vec::new() };
     query.confidence = 1.0;
-    query.run(target, &proven).await;
-    Ok(query)
+    query.run(target, Action::Execute, sql, &proven).await?;
+    match query.validation.safe {
+        true => Ok(query),
+        false => Err(Refusal::Violations(query.validation.violations)),
+    }
 }
 
 /// What the guard says of a statement; nothing reaches the database.
-pub fn validate(schema: &Schema, policy: &Policy, sql: &str) -> Validation {
-    match guard::check(sql, schema, policy) {
+pub async fn validate(schema: &Schema, policy: &Policy, journal: &Journal, sql: &str) -> Result<Validation, NotKept> {
+    let checked = guard::check(sql, schema, policy);
+    let decision = match &checked {
+        Ok(proven) => Decision::allowed(None, Action::Validate, sql, proven),
+        Err(violations) => Decision::refused(None, Action::Validate, sql, violations),
+    };
+    journal.decided(decision).await?;
+    Ok(match checked {
         Ok(proven) => Validation {
             safe: true,
             violations: Vec::new(),
@@ -165,7 +210,7 @@ pub fn validate(schema: &Schema, policy: &Policy, sql: &str) -> Validation {
             columns: proven.columns().to_vec(),
         },
         Err(violations) => Validation { safe: false, violations, sql: None, tables: Vec::new(), columns: Vec::new() },
-    }
+    })
 }
 
 /// A draft that the guard accepted.
@@ -235,6 +280,8 @@ fn prove(target: &Target, drafts: Vec<Draft>, generator: Generator, query: &mut 
         match guard::check(&draft.sql, &target.schema, &target.policy) {
             Ok(proven) => accepted.push(Proven { draft, proven, generator }),
             Err(violations) => {
+                // Nothing of it runs, so nobody waits.
+                drop(target.journal.tell(Decision::refused(Some(query.id), Action::Ask, &draft.sql, &violations)));
                 refused.get_or_insert(violations);
             }
         }
@@ -248,12 +295,13 @@ fn prove(target: &Target, drafts: Vec<Draft>, generator: Generator, query: &mut 
 }
 
 /// Up to three drafts whose results differ. A draft that cannot be run is no choice.
-async fn choices(target: &Target, drafted: &[Proven]) -> Vec<Choice> {
+async fn choices(target: &Target, query_id: Uuid, drafted: &[Proven]) -> Result<Vec<Choice>, NotKept> {
     let caps = Caps { rows: COMPARED_ROWS, deadline: target.caps.deadline / COMPARED_SHARE, ..target.caps };
     let mut seen: Vec<Rows> = Vec::new();
     let mut choices = Vec::new();
     for candidate in drafted {
-        let Ok(rows) = target.engine.run(&candidate.proven, &caps).await else { continue };
+        let decision = Decision::allowed(Some(query_id), Action::Candidate, &candidate.draft.sql, &candidate.proven);
+        let Ok(rows) = target.run(decision, &candidate.proven, &caps).await? else { continue };
         if seen.iter().any(|other| other.rows == rows.rows) {
             continue;
         }
@@ -263,7 +311,7 @@ async fn choices(target: &Target, drafted: &[Proven]) -> Vec<Choice> {
             break;
         }
     }
-    choices
+    Ok(choices)
 }
 
 /// Where nothing may run: the best drafts, which may give the same result.
@@ -316,17 +364,83 @@ impl Query {
         self.validation = Verdict { safe: true, violations: Vec::new() };
     }
 
-    async fn run(&mut self, target: &Target, proven: &ReadOnlySql) {
+    async fn run(
+        &mut self,
+        target: &Target,
+        action: Action,
+        sql_sent: &str,
+        proven: &ReadOnlySql,
+    ) -> Result<(), NotKept> {
         let began = Instant::now();
-        match target.engine.run(proven, &target.caps).await {
+        let decision = Decision::allowed(Some(self.id), action, sql_sent, proven);
+        match target.run(decision, proven, &target.caps).await? {
             Ok(rows) => {
                 self.executed = true;
                 self.result = Some(rows);
             }
-            Err(error) => self.error = Some(QueryError::from(&error)),
+            Err(Stopped::TooCostly(violation)) => {
+                self.validation = Verdict { safe: false, violations: vec![violation] };
+            }
+            Err(Stopped::Failed(error)) => self.error = Some(QueryError::from(&error)),
         }
         self.execution_ms = milliseconds(began);
         metrics::histogram!("almanac_sql_seconds").record(began.elapsed().as_secs_f64());
+        Ok(())
+    }
+}
+
+/// Why a statement that the guard let through has no rows.
+enum Stopped {
+    TooCostly(Violation),
+    Failed(EngineError),
+}
+
+impl Target {
+    /// Runs a statement, once that is written down, unless the engine expects it to take too much.
+    async fn run(
+        &self,
+        decision: Decision,
+        proven: &ReadOnlySql,
+        caps: &Caps,
+    ) -> Result<Result<Rows, Stopped>, NotKept> {
+        let mut run = self.journal.begin(decision).await?;
+        let ran = async {
+            if self.cost != CostLimits::default() {
+                run.estimate =
+                    self.engine.estimate(proven, EXPLAIN.min(caps.deadline)).await.map_err(Stopped::Failed)?;
+            }
+            if let Some(violation) = run.estimate.and_then(|estimate| self.cost.over(estimate)) {
+                return Err(Stopped::TooCostly(violation));
+            }
+            self.engine.run(proven, caps).await.map_err(Stopped::Failed)
+        };
+        let ran = ran.await;
+        match &ran {
+            Ok(rows) => run.finish(rows),
+            Err(Stopped::TooCostly(violation)) => run.refuse(violation.code),
+            Err(Stopped::Failed(error)) => run.fail(error.code()),
+        }
+        Ok(ran)
+    }
+}
+
+impl CostLimits {
+    /// What is wrong with a statement of which this is expected.
+    fn over(&self, estimate: Estimate) -> Option<Violation> {
+        let exceeds = |figure: Option<f64>, limit: Option<f64>| match (figure, limit) {
+            (Some(figure), Some(limit)) if figure > limit => Some((figure, limit)),
+            _ => None,
+        };
+        let detail = match (exceeds(Some(estimate.rows), self.rows), exceeds(estimate.cost, self.cost)) {
+            (Some((rows, limit)), _) => format!(
+                "The database expects to handle about {rows:.0} rows for it, and at most {limit:.0} are allowed. Join on keys, and narrow down the rows with WHERE."
+            ),
+            (None, Some((cost, limit))) => format!(
+                "The database expects it to cost {cost:.0} of its units, and at most {limit:.0} are allowed. Join on keys, and narrow down the rows with WHERE."
+            ),
+            (None, None) => return None,
+        };
+        Some(Violation::too_costly(detail))
     }
 }
 
@@ -338,4 +452,23 @@ impl From<&EngineError> for QueryError {
 
 fn milliseconds(began: Instant) -> f64 {
     (began.elapsed().as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_over_a_limit_in_force_is_too_costly_and_the_figure_is_named() {
+        let limits = CostLimits { rows: Some(1_000.0), cost: Some(50.0) };
+        let over =
+            |limits: CostLimits, rows, cost| limits.over(Estimate { rows, cost }).map(|violation| violation.detail);
+        assert_eq!(over(limits, 1_000.0, Some(50.0)), None);
+        assert_eq!(over(limits, 999.0, None), None);
+        assert_eq!(over(CostLimits::default(), 1e300, Some(1e300)), None);
+        let rows = over(limits, 12_345.6, Some(1.0)).unwrap();
+        assert!(rows.contains("12346 rows") && rows.contains("at most 1000"), "{rows}");
+        let cost = over(limits, 1.0, Some(51.0)).unwrap();
+        assert!(cost.contains("cost 51") && cost.contains("at most 50"), "{cost}");
+    }
 }

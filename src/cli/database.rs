@@ -22,11 +22,14 @@ enum Action {
     Add {
         /// What to call it
         name: String,
-        /// postgres://user:password@host/database, or sqlite:file (in one of the sqlite_dirs)
+        /// postgres://, mysql:// or mssql://user:password@host/database, or sqlite:file (in one of the sqlite_dirs)
         url: String,
         /// What is in it
         #[arg(long)]
         description: Option<String>,
+        /// Refuse a login that can do more than read
+        #[arg(long)]
+        require_read_only: bool,
     },
     /// List databases
     List,
@@ -42,7 +45,12 @@ const POLL: Duration = Duration::from_millis(200);
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let client = Client::find()?;
     match arguments.action {
-        Action::Add { name, url, description } => add(&client, &name, &url, description).await,
+        Action::Add { name, url, description, require_read_only } => {
+            let body = json!({
+                "name": name, "url": url, "description": description, "require_read_only": require_read_only
+            });
+            add(&client, &name, &body).await
+        }
         Action::List => {
             print_databases(&client.get("/v1/databases?limit=100").await?);
             Ok(ExitCode::SUCCESS)
@@ -56,13 +64,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn add(client: &Client, name: &str, url: &str, description: Option<String>) -> anyhow::Result<ExitCode> {
+async fn add(client: &Client, name: &str, body: &Value) -> anyhow::Result<ExitCode> {
     if client.id_of("/v1/databases", name).await?.is_some() {
         line(&format!("{name} is connected already"));
         return Ok(ExitCode::SUCCESS);
     }
-    let body = json!({ "name": name, "url": url, "description": description });
-    let mut database = client.post("/v1/databases", &body).await?;
+    let mut database = client.post("/v1/databases", body).await?;
     let path = format!("/v1/databases/{}", database["id"].as_str().unwrap_or_default());
     while database["status"] == "syncing" {
         tokio::time::sleep(POLL).await;
@@ -73,14 +80,25 @@ async fn add(client: &Client, name: &str, url: &str, description: Option<String>
         return Ok(ExitCode::FAILURE);
     }
     line(&format!("{name} is connected: {} tables", database["table_count"]));
+    for warning in warnings(&database) {
+        line(&format!("warning: {}", warning["detail"].as_str().unwrap_or_default()));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the login can do beyond reading.
+fn warnings(database: &Value) -> &[Value] {
+    database["warnings"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 fn print_databases(databases: &Value) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let row = |database: &Value| {
-        ["name", "engine", "status", "table_count", "id"].map(|field| text(&database[field])).to_vec()
+        let codes: Vec<&str> = warnings(database).iter().filter_map(|warning| warning["code"].as_str()).collect();
+        let [name, engine, status, tables, id] =
+            ["name", "engine", "status", "table_count", "id"].map(|field| text(&database[field]));
+        vec![name, engine, status, tables, codes.join(","), id]
     };
     let rows: Vec<Vec<String>> = databases["data"].as_array().into_iter().flatten().map(row).collect();
-    table::print(&["name", "engine", "status", "tables", "id"], &rows);
+    table::print(&["name", "engine", "status", "tables", "the login can", "id"], &rows);
 }

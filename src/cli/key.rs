@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     client::Client,
@@ -25,6 +25,9 @@ enum Action {
         /// What it may do: read, write, sql, admin
         #[arg(long, value_delimiter = ',', default_values_t = ["read".to_owned(), "write".to_owned(), "sql".to_owned()])]
         scopes: Vec<String>,
+        /// What it says about its caller, for row filters, as tenant=42; may be given several times
+        #[arg(long = "attribute", value_parser = attribute)]
+        attributes: Vec<(String, Value)>,
         /// When it stops working, as 2027-01-31T00:00:00Z
         #[arg(long)]
         expires_at: Option<String>,
@@ -41,8 +44,9 @@ enum Action {
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let client = Client::find()?;
     match arguments.action {
-        Action::Create { name, scopes, expires_at } => {
-            let body = json!({ "name": name, "scopes": scopes, "expires_at": expires_at });
+        Action::Create { name, scopes, attributes, expires_at } => {
+            let attributes: Map<String, Value> = attributes.into_iter().collect();
+            let body = json!({ "name": name, "scopes": scopes, "attributes": attributes, "expires_at": expires_at });
             let created = client.post("/v1/keys", &body).await?;
             line(created["key"].as_str().unwrap_or_default());
         }
@@ -53,6 +57,16 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `name=value`; whole numbers, `true` and `false` are what they look like, a value in double quotes is text.
+fn attribute(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("must be name=value")?;
+    let value = match serde_json::from_str(value) {
+        Ok(plain @ (Value::Number(_) | Value::Bool(_) | Value::String(_))) => plain,
+        _ => value.into(),
+    };
+    Ok((name.to_owned(), value))
 }
 
 fn print_keys(keys: &Value) {
@@ -71,4 +85,17 @@ fn print_keys(keys: &Value) {
     };
     let rows: Vec<Vec<String>> = keys["data"].as_array().into_iter().flatten().map(row).collect();
     table::print(&["id", "name", "key", "scopes", "state", "last used"], &rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_what_they_look_like() {
+        let value = |text| attribute(text).unwrap().1;
+        assert_eq!((value("a=42"), value("a=true"), value("a=EU")), (json!(42), json!(true), json!("EU")));
+        assert_eq!((value("a=\"42\""), value("a=x=y"), value("a=")), (json!("42"), json!("x=y"), json!("")));
+        assert!(attribute("tenant").is_err());
+    }
 }

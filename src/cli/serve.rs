@@ -59,12 +59,17 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let app = app.clone();
         async move { app.tend_hnsw().await }
     });
+    let databases = tokio::spawn({
+        let app = app.clone();
+        async move { tokio::join!(app.sync_databases(), app.close_idle_databases(), app.tend_audit_logs()) }
+    });
     stopped.await;
     tracing::info!("stopping: requests and documents in hand may finish");
     app.stop.cancel();
     upkeep.abort();
     sweeper.abort();
     tending.abort();
+    databases.abort();
     let end_requests = requests.abort_handle();
     if tokio::time::timeout(patience, async { tokio::join!(requests, &mut workers) }).await.is_err() {
         tracing::warn!(seconds = patience.as_secs(), "what still ran is cut off; documents in hand are given back");

@@ -42,11 +42,30 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             json(response).await?;
             return Ok(ExitCode::FAILURE);
         }
+        let has_rows = response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.to_str().is_ok_and(|kind| kind.starts_with("text/csv")));
+        if !has_rows {
+            return Ok(print_error(&json(response).await?));
+        }
         line(response.text().await?.trim_end());
-    } else {
-        print_rows(&client.post(&path, &body).await?["result"]);
+        return Ok(ExitCode::SUCCESS);
     }
+    let query = client.post(&path, &body).await?;
+    if query["executed"] != true {
+        return Ok(print_error(&query));
+    }
+    print_rows(&query["result"]);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why a statement that may run has no rows, on standard error, where it is in nobody's way.
+fn print_error(query: &Value) -> ExitCode {
+    let error = &query["error"];
+    let (code, detail) = (error["code"].as_str().unwrap_or_default(), error["detail"].as_str().unwrap_or_default());
+    eprintln!("it did not run: {detail} ({code})");
+    ExitCode::FAILURE
 }
 
 fn print_verdict(verdict: &Value) -> ExitCode {

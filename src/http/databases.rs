@@ -1,48 +1,25 @@
-//! `/v1/databases`: connect, sync, describe, ask, validate, execute; `/v1/queries`: what was asked.
+//! `/v1/databases`: connect, read, change, sync, disconnect.
 
-use axum::{
-    Json,
-    extract::{Path, rejection::PathRejection},
-    http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Response},
-};
+use axum::{Json, http::StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    body::{
-        Body, Id, Page, PageParams, Params, check_description, check_name, check_share, csv_response, default_limit,
-        wants_csv,
-    },
+    body::{Body, Id, Page, PageParams, Params, check_description, check_name},
     problem::{Code, Problem},
-    session::{CanAdminister, CanAsk, CanRead, Session},
+    session::{CanAdminister, CanRead, Session},
 };
 use crate::{
-    app::App,
-    store::databases::{Database, DatabaseChange, DatabaseStatus, NewDatabase, TableNotes},
-    text_to_sql::{
-        self, Ask, Query, Target, Validation,
-        run::Caps,
-        schema::{Engine, Schema, Table},
-    },
+    app::{App, syncs::login_can_do_more},
+    store::databases::{Database, DatabaseChange, DatabaseRules, NewDatabase, given},
+    text_to_sql::schema::Engine,
 };
 
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(get, change, delete))
-        .routes(routes!(sync))
-        .routes(routes!(schema))
-        .routes(routes!(note_table))
-        .routes(routes!(ask))
-        .routes(routes!(validate))
-        .routes(routes!(execute))
-        .routes(routes!(queries))
-        .routes(routes!(query))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, change, delete)).routes(routes!(sync))
 }
 
 /// The endpoints that create: they honour `Idempotency-Key`.
@@ -52,20 +29,35 @@ pub fn creating_router() -> OpenApiRouter<App> {
 
 const MAX_NAME: usize = 200;
 const MAX_URL: usize = 4_000;
-const MAX_QUESTION: usize = 10_000;
-/// Rows that a caller may ask for.
-const MAX_ROWS: usize = 10_000;
+const MAX_FUNCTIONS: usize = 200;
+const MAX_SYNC_HOURS: i32 = 8_760;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateDatabase {
     #[schema(min_length = 1, max_length = 200)]
     name: String,
-    /// postgres:// or sqlite:; encrypted at rest and never returned.
+    /// postgres://, mysql://, mssql:// or sqlite:; encrypted at rest and never returned.
     #[schema(value_type = String)]
     url: SecretString,
     #[schema(max_length = 2000)]
     description: Option<String>,
+    /// Refuse a login that can do more than read.
+    require_read_only: Option<bool>,
+    /// Functions that statements may call beside the built-in ones that are allowed, like `sales.margin`.
+    #[schema(max_items = 200)]
+    approved_functions: Option<Vec<String>>,
+    /// Absent: as the server is set; 0: no limit.
+    #[schema(minimum = 0)]
+    max_estimated_rows: Option<f64>,
+    /// In the engine's units. Absent: as the server is set; 0: no limit.
+    #[schema(minimum = 0)]
+    max_estimated_cost: Option<f64>,
+    /// Absent: as the server is set; 0: only when somebody asks.
+    #[schema(minimum = 0, maximum = 8760)]
+    sync_interval_hours: Option<i32>,
+    /// Whether values are read as samples; default true.
+    samples: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -77,37 +69,24 @@ struct ChangeDatabase {
     url: Option<SecretString>,
     #[schema(max_length = 2000)]
     description: Option<String>,
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct AskBody {
-    #[schema(min_length = 1, max_length = 10000)]
-    question: String,
-    execute: Option<bool>,
-    /// Rows to return.
-    #[schema(minimum = 1, maximum = 10000, default = 1000)]
-    limit: Option<usize>,
-    /// Below it nothing runs, and `choices` offers up to three; 0: always the best guess.
-    #[schema(minimum = 0, maximum = 1)]
-    min_confidence: Option<f32>,
-    /// The question that this one goes on from; not used yet, so it must be a query of this database.
-    previous_query_id: Option<Uuid>,
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ValidateBody {
-    sql: String,
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ExecuteBody {
-    sql: String,
-    /// Rows to return.
-    #[schema(minimum = 1, maximum = 10000, default = 1000)]
-    limit: Option<usize>,
+    /// Refuse a login that can do more than read.
+    require_read_only: Option<bool>,
+    #[schema(max_items = 200)]
+    approved_functions: Option<Vec<String>>,
+    /// Null: as the server is set; 0: no limit.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<f64>, minimum = 0)]
+    max_estimated_rows: Option<Option<f64>>,
+    /// In the engine's units. Null: as the server is set; 0: no limit.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<f64>, minimum = 0)]
+    max_estimated_cost: Option<Option<f64>>,
+    /// Null: as the server is set; 0: only when somebody asks.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 8760)]
+    sync_interval_hours: Option<Option<i32>>,
+    /// Whether values are read as samples. False removes those that are stored.
+    samples: Option<bool>,
 }
 
 /// Connect a database; its schema is read in the background
@@ -120,26 +99,79 @@ async fn create(
 ) -> Result<(StatusCode, Json<Database>), Problem> {
     check_name("/name", &body.name, MAX_NAME)?;
     check_description(body.description.as_deref())?;
-    let engine = check_url(&session.app, &body.url).await?;
+    let rules = checked(DatabaseRules {
+        require_read_only: body.require_read_only,
+        approved_functions: body.approved_functions,
+        max_estimated_rows: Some(body.max_estimated_rows),
+        max_estimated_cost: Some(body.max_estimated_cost),
+        sync_interval_hours: Some(body.sync_interval_hours),
+        samples: body.samples,
+    })?;
+    let engine = check_url(&session.app, &body.url, rules.require_read_only == Some(true)).await?;
     let id = Uuid::now_v7();
     let url = session.sealer.seal(id, &body.url).map_err(Problem::internal)?;
     let mut workspace = session.workspace().await?;
-    let new = NewDatabase { id, name: body.name, description: body.description, engine, url };
+    let new = NewDatabase { id, name: body.name, description: body.description, engine, url, rules };
     let created = workspace.create_database(&new).await?;
     workspace.commit().await?;
-    session.databases.sync_later(&session.app, session.workspace_id(), id);
+    session.sync_later(session.workspace_id(), id);
     Ok((StatusCode::CREATED, Json(created)))
 }
 
 /// Refused here, at once: what no retry mends. Whether it can be reached shows in the sync.
-async fn check_url(app: &App, url: &SecretString) -> Result<Engine, Problem> {
+async fn check_url(app: &App, url: &SecretString, require_read_only: bool) -> Result<Engine, Problem> {
     if url.expose_secret().len() > MAX_URL {
         return Err(Problem::invalid("/url", format!("is longer than {MAX_URL} characters")));
     }
-    app.databases.check_url(url).await.map_err(|error| {
+    let checked = app.databases.check_url(url).await.map_err(|error| {
         let detail = error.to_string();
-        Problem::from(error).with_error("/url", detail)
-    })
+        Problem::new(Code::DatabaseNotAllowed, detail.clone()).with_error("/url", detail)
+    })?;
+    match checked.privileges.filter(|privileges| require_read_only && !privileges.read_only()) {
+        Some(privileges) => {
+            let problem = Problem::new(Code::LoginNotReadOnly, login_can_do_more(&privileges));
+            Err(privileges
+                .warnings
+                .into_iter()
+                .fold(problem, |problem, warning| problem.with_error("/url", warning.detail)))
+        }
+        None => Ok(checked.engine),
+    }
+}
+
+/// Rules within their bounds, functions as the guard compares them.
+fn checked(mut rules: DatabaseRules) -> Result<DatabaseRules, Problem> {
+    for (pointer, limit) in
+        [("/max_estimated_rows", rules.max_estimated_rows), ("/max_estimated_cost", rules.max_estimated_cost)]
+    {
+        if limit.flatten().is_some_and(|limit| limit < 0.0) {
+            return Err(Problem::invalid(pointer, "must be 0 or more"));
+        }
+    }
+    if rules.sync_interval_hours.flatten().is_some_and(|hours| !(0..=MAX_SYNC_HOURS).contains(&hours)) {
+        return Err(Problem::invalid("/sync_interval_hours", format!("must be from 0 to {MAX_SYNC_HOURS}")));
+    }
+    if let Some(functions) = &mut rules.approved_functions {
+        if functions.len() > MAX_FUNCTIONS {
+            return Err(Problem::invalid("/approved_functions", format!("must be at most {MAX_FUNCTIONS}")));
+        }
+        for (index, function) in functions.iter_mut().enumerate() {
+            if !is_function_name(function) {
+                let pointer = format!("/approved_functions/{index}");
+                return Err(Problem::invalid(pointer, "must be a function's name, or schema.name"));
+            }
+            *function = function.to_lowercase();
+        }
+    }
+    Ok(rules)
+}
+
+fn is_function_name(text: &str) -> bool {
+    let is_word = |word: &str| {
+        word.starts_with(|first: char| first.is_alphabetic() || first == '_')
+            && word.chars().all(|next| next.is_alphanumeric() || next == '_' || next == '$')
+    };
+    text.chars().count() <= MAX_NAME && text.split('.').count() <= 2 && text.split('.').all(is_word)
 }
 
 /// List databases
@@ -159,7 +191,7 @@ async fn get(session: Session<CanRead>, Id(id): Id) -> Result<Json<Database>, Pr
     Ok(Json(session.workspace().await?.database(id).await?))
 }
 
-/// Change a database; a new URL is synced
+/// Change a database; another URL, or what needs another look at it, is synced
 #[utoipa::path(patch, path = "/v1/databases/{id}", tag = "databases", params(("id" = Uuid, Path)), request_body = ChangeDatabase,
     responses((status = 200, body = Database), (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", body = Problem, content_type = "application/problem+json")))]
@@ -172,24 +204,36 @@ async fn change(
         check_name("/name", name, MAX_NAME)?;
     }
     check_description(body.description.as_deref())?;
+    let rules = checked(DatabaseRules {
+        require_read_only: body.require_read_only,
+        approved_functions: body.approved_functions,
+        max_estimated_rows: body.max_estimated_rows,
+        max_estimated_cost: body.max_estimated_cost,
+        sync_interval_hours: body.sync_interval_hours,
+        samples: body.samples,
+    })?;
     let url = match &body.url {
         Some(url) => {
-            let engine = check_url(&session.app, url).await?;
+            let stored = session.workspace().await?.database(id).await?.require_read_only;
+            let engine = check_url(&session.app, url, rules.require_read_only.unwrap_or(stored)).await?;
             Some((engine, session.sealer.seal(id, url).map_err(Problem::internal)?))
         }
         None => None,
     };
     let moved = url.is_some();
+    let look_again = moved || rules.require_read_only == Some(true) || rules.samples == Some(true);
     let mut workspace = session.workspace().await?;
-    let change = DatabaseChange { name: body.name, description: body.description, url };
+    let change = DatabaseChange { name: body.name, description: body.description, url, rules };
     let mut changed = workspace.change_database(id, &change).await?;
-    if moved {
-        changed = workspace.start_sync(id).await?;
+    if look_again {
+        changed = workspace.request_sync(id).await?;
     }
     workspace.commit().await?;
     if moved {
         session.databases.forget(id).await;
-        session.databases.sync_later(&session.app, session.workspace_id(), id);
+    }
+    if look_again {
+        session.sync_later(session.workspace_id(), id);
     }
     Ok(Json(changed))
 }
@@ -212,216 +256,8 @@ async fn delete(session: Session<CanAdminister>, Id(id): Id) -> Result<StatusCod
         (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn sync(session: Session<CanAdminister>, Id(id): Id) -> Result<(StatusCode, Json<Database>), Problem> {
     let mut workspace = session.workspace().await?;
-    let database = workspace.start_sync(id).await?;
+    let database = workspace.request_sync(id).await?;
     workspace.commit().await?;
-    session.databases.sync_later(&session.app, session.workspace_id(), id);
+    session.sync_later(session.workspace_id(), id);
     Ok((StatusCode::ACCEPTED, Json(database)))
-}
-
-/// The schema as it was found, with what people said about it
-#[utoipa::path(get, path = "/v1/databases/{id}/schema", tag = "databases", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Schema), (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
-async fn schema(session: Session<CanRead>, Id(id): Id) -> Result<Json<Schema>, Problem> {
-    let mut workspace = session.workspace().await?;
-    let database = workspace.database(id).await?;
-    Ok(Json(workspace.schema(&database).await?.for_reading()))
-}
-
-/// Say what the catalog does not: descriptions, synonyms, what is hidden or masked
-#[utoipa::path(patch, path = "/v1/databases/{id}/tables/{table_id}", tag = "databases",
-    params(("id" = Uuid, Path), ("table_id" = Uuid, Path)), request_body = TableNotes,
-    responses((status = 200, body = Table), (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
-async fn note_table(
-    session: Session<CanAdminister>,
-    path: Result<Path<(Uuid, Uuid)>, PathRejection>,
-    Body(notes): Body<TableNotes>,
-) -> Result<Json<Table>, Problem> {
-    let Path((id, table_id)) = path.map_err(|_| Problem::not_found("table"))?;
-    check_notes(&notes)?;
-    let mut workspace = session.workspace().await?;
-    let database = workspace.database(id).await?;
-    let table = workspace.note_table(&database, table_id, &notes).await?;
-    workspace.commit().await?;
-    Ok(Json(table))
-}
-
-/// Notes are a few paragraphs a table, without what PostgreSQL cannot keep.
-fn check_notes(notes: &TableNotes) -> Result<(), Problem> {
-    const MOST: usize = 64 * 1024;
-    let text = serde_json::to_string(notes).map_err(Problem::internal)?;
-    if text.len() > MOST || text.contains("\\u0000") {
-        return Err(Problem::invalid("/", format!("must be at most {MOST} bytes, without NUL characters")));
-    }
-    Ok(())
-}
-
-/// Ask a question
-#[utoipa::path(post, path = "/v1/databases/{id}/ask", tag = "databases", params(("id" = Uuid, Path)), request_body = AskBody,
-    responses((status = 200, content((Query = "application/json"), (String = "text/csv"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
-async fn ask(
-    session: Session<CanAsk>,
-    Id(id): Id,
-    headers: HeaderMap,
-    Body(body): Body<AskBody>,
-) -> Result<Response, Problem> {
-    let question = body.question.trim().replace('\0', " ");
-    if question.is_empty() || question.chars().count() > MAX_QUESTION {
-        return Err(Problem::invalid("/question", format!("must be 1 to {MAX_QUESTION} characters")));
-    }
-    let min_confidence = check_share("/min_confidence", body.min_confidence)?.unwrap_or(session.config.min_confidence);
-    if let Some(previous) = body.previous_query_id {
-        let (known, _) = session.workspace().await?.query(previous).await?;
-        if known["database_id"] != id.to_string() {
-            return Err(Problem::invalid("/previous_query_id", "is a query of another database"));
-        }
-    }
-    let target = target(&session, id, body.limit).await?;
-    let ask = Ask { question, execute: body.execute.unwrap_or(true), min_confidence };
-    let query = text_to_sql::ask(&target, session.language_model.as_deref(), &ask).await;
-    keep(&session, &query).await;
-    Ok(respond(query, &headers))
-}
-
-/// Prove a statement without running it
-#[utoipa::path(post, path = "/v1/databases/{id}/validate", tag = "databases", params(("id" = Uuid, Path)), request_body = ValidateBody,
-    responses((status = 200, body = Validation), (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
-async fn validate(
-    session: Session<CanAsk>,
-    Id(id): Id,
-    Body(body): Body<ValidateBody>,
-) -> Result<Json<Validation>, Problem> {
-    let mut workspace = session.workspace().await?;
-    let database = workspace.database(id).await?;
-    let schema = workspace.schema(&database).await?;
-    workspace.commit().await?;
-    ready(&database)?;
-    let policy = text_to_sql::guard::Policy::default();
-    Ok(Json(text_to_sql::validate(&schema, &policy, &body.sql)))
-}
-
-/// Prove a statement and run it
-#[utoipa::path(post, path = "/v1/databases/{id}/execute", tag = "databases", params(("id" = Uuid, Path)), request_body = ExecuteBody,
-    responses((status = 200, content((Query = "application/json"), (String = "text/csv"))),
-        (status = 422, description = "sql_rejected, with the violations", body = Problem, content_type = "application/problem+json"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
-async fn execute(
-    session: Session<CanAsk>,
-    Id(id): Id,
-    headers: HeaderMap,
-    Body(body): Body<ExecuteBody>,
-) -> Result<Response, Problem> {
-    let target = target(&session, id, body.limit).await?;
-    let query = text_to_sql::execute(&target, &body.sql).await.map_err(|violations| {
-        let words: Vec<_> = violations.iter().map(|violation| violation.detail.clone()).collect();
-        Problem::new(Code::SqlRejected, format!("The SQL was not run: {}", words.join(" "))).with_violations(violations)
-    })?;
-    keep(&session, &query).await;
-    if let Some(error) = query.error {
-        return Err(error.into());
-    }
-    Ok(respond(query, &headers))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct QueryParams {
-    database_id: Option<Uuid>,
-    #[serde(default = "default_limit")]
-    #[param(minimum = 1, maximum = 100, default = 20)]
-    limit: i64,
-    cursor: Option<String>,
-}
-
-/// List what was asked, without the rows
-#[utoipa::path(get, path = "/v1/queries", tag = "databases", params(QueryParams),
-    responses((status = 200, body = Page<Query>), (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
-async fn queries(session: Session<CanAsk>, Params(params): Params<QueryParams>) -> Result<Json<Page<Query>>, Problem> {
-    let page = PageParams { limit: params.limit, cursor: params.cursor };
-    let rows = session.workspace().await?.queries(params.database_id, page.after()?, page.rows()?).await?;
-    let queries = rows
-        .into_iter()
-        .map(|(_, answer)| serde_json::from_value(answer))
-        .collect::<Result<Vec<Query>, _>>()
-        .map_err(Problem::internal)?;
-    Ok(page.page(queries, |query| query.id.to_string()))
-}
-
-/// Read an answer again
-#[utoipa::path(get, path = "/v1/queries/{id}", tag = "databases", params(("id" = Uuid, Path)),
-    responses((status = 200, content((Query = "application/json"), (String = "text/csv"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
-async fn query(session: Session<CanAsk>, Id(id): Id, headers: HeaderMap) -> Result<Response, Problem> {
-    let (mut answer, result) = session.workspace().await?.query(id).await?;
-    answer["result"] = result;
-    let query: Query = serde_json::from_value(answer).map_err(Problem::internal)?;
-    Ok(respond(query, &headers))
-}
-
-/// A database that is ready to be asked, with a row cap of the caller's.
-async fn target(session: &Session<CanAsk>, id: Uuid, limit: Option<usize>) -> Result<Target, Problem> {
-    let mut caps = Caps::default();
-    if let Some(rows) = limit {
-        if !(1..=MAX_ROWS).contains(&rows) {
-            return Err(Problem::invalid("/limit", format!("must be from 1 to {MAX_ROWS}")));
-        }
-        caps.rows = rows;
-    }
-    let mut workspace = session.workspace().await?;
-    let database = workspace.database(id).await?;
-    ready(&database)?;
-    let schema = workspace.schema(&database).await?;
-    let sealed = workspace.database_url(id).await?;
-    workspace.commit().await?;
-    let engine = session.databases.engine(&session.app, id, &sealed).await?;
-    Ok(Target { database_id: id, engine, schema: schema.into(), policy: text_to_sql::guard::Policy::default(), caps })
-}
-
-/// A database that was synced once can be asked, even while it is synced again.
-fn ready(database: &Database) -> Result<(), Problem> {
-    if database.status == DatabaseStatus::Ready || database.last_synced_at.is_some() {
-        return Ok(());
-    }
-    let why = database.error.as_ref().map_or("its schema is still being read", |error| error.detail.as_str());
-    Err(Problem::new(Code::DatabaseNotReady, format!("The database cannot be asked yet: {why}")))
-}
-
-/// Keeps an answer in the history. One that cannot be kept is still an answer.
-async fn keep(session: &Session<CanAsk>, query: &Query) {
-    let kept = async {
-        let mut answer = serde_json::to_value(query).map_err(Problem::internal)?;
-        without_nul(&mut answer);
-        let result = answer["result"].take();
-        let (question, sql) = (query.question.as_deref(), query.sql.as_deref());
-        let mut workspace = session.workspace().await?;
-        workspace.save_query(query.id, query.database_id, question, sql, &answer, &result).await?;
-        workspace.commit().await.map_err(Problem::from)
-    };
-    if let Err(problem) = kept.await {
-        tracing::warn!(query = %query.id, detail = problem.detail, "an answer could not be kept in the history");
-    }
-}
-
-/// PostgreSQL keeps no NUL, and a user's database may hold some.
-fn without_nul(value: &mut Value) {
-    match value {
-        Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
-        Value::Array(items) => items.iter_mut().for_each(without_nul),
-        Value::Object(fields) => fields.values_mut().for_each(without_nul),
-        _ => {}
-    }
-}
-
-fn respond(query: Query, headers: &HeaderMap) -> Response {
-    match &query.result {
-        Some(rows) if wants_csv(headers) => csv_response(rows.to_csv()),
-        _ => Json(query).into_response(),
-    }
 }

@@ -12,11 +12,11 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::search::SearchError,
-    app::limits::TooOften,
+    app::{limits::TooOften, turns::TooManyWaiting},
     ingest::originals::OriginalError,
     models::ModelError,
     store::StoreError,
-    text_to_sql::{QueryError, engine::EngineError, guard::Violation},
+    text_to_sql::{guard::Violation, journal::NotKept},
 };
 
 tokio::task_local! {
@@ -82,9 +82,7 @@ pub enum Code {
     SqlRejected,
     DatabaseNotReady,
     DatabaseNotAllowed,
-    DatabaseUnreachable,
-    DatabaseBusy,
-    SqlFailed,
+    LoginNotReadOnly,
     ModelUnavailable,
     StoreUnavailable,
     Timeout,
@@ -111,11 +109,11 @@ impl Code {
             Code::InvalidRequest
             | Code::IdempotencyKeyReused
             | Code::SqlRejected
-            | Code::SqlFailed
-            | Code::DatabaseNotAllowed => StatusCode::UNPROCESSABLE_ENTITY,
+            | Code::DatabaseNotAllowed
+            | Code::LoginNotReadOnly => StatusCode::UNPROCESSABLE_ENTITY,
             Code::TooManyRequests | Code::QueueFull => StatusCode::TOO_MANY_REQUESTS,
-            Code::DatabaseUnreachable | Code::ModelUnavailable => StatusCode::BAD_GATEWAY,
-            Code::StoreUnavailable | Code::DatabaseBusy | Code::ServerBusy => StatusCode::SERVICE_UNAVAILABLE,
+            Code::ModelUnavailable => StatusCode::BAD_GATEWAY,
+            Code::StoreUnavailable | Code::ServerBusy => StatusCode::SERVICE_UNAVAILABLE,
             Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -291,26 +289,14 @@ impl From<TooOften> for Problem {
     }
 }
 
-impl From<EngineError> for Problem {
-    fn from(error: EngineError) -> Problem {
-        QueryError::from(&error).into()
+impl From<TooManyWaiting> for Problem {
+    fn from(error: TooManyWaiting) -> Problem {
+        Problem::new(Code::TooManyRequests, format!("{error}; come again when some of them have ended.")).retry_after(2)
     }
 }
 
-impl From<QueryError> for Problem {
-    fn from(error: QueryError) -> Problem {
-        let problem = Problem::new(engine_code(&error.code), error.detail);
-        if problem.code == Code::DatabaseBusy { problem.retry_after(2) } else { problem }
-    }
-}
-
-/// By [`crate::text_to_sql::engine::EngineError::code`].
-fn engine_code(code: &str) -> Code {
-    match code {
-        "invalid_url" | "not_allowed" | "not_supported" => Code::DatabaseNotAllowed,
-        "unreachable" | "authentication" | "vanished" => Code::DatabaseUnreachable,
-        "timeout" => Code::Timeout,
-        "rejected" | "too_large" => Code::SqlFailed,
-        _ => Code::DatabaseBusy,
+impl From<NotKept> for Problem {
+    fn from(error: NotKept) -> Problem {
+        Problem::new(Code::StoreUnavailable, format!("Nothing was run: {error}; try again.")).retry_after(2)
     }
 }

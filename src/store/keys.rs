@@ -1,9 +1,13 @@
 //! Workspaces and their API keys. A key is shown once; only its SHA-256 is kept.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
+use sqlx::types::Json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -29,7 +33,11 @@ pub struct Caller {
     pub key_id: Uuid,
     pub workspace_id: Uuid,
     pub scopes: Vec<Scope>,
+    pub attributes: Attributes,
 }
+
+/// What a key says about its caller, for row filters: texts, whole numbers and booleans by name.
+pub type Attributes = BTreeMap<String, Value>;
 
 /// A key as it can be listed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -39,6 +47,9 @@ pub struct ApiKey {
     /// The first characters of the key.
     pub prefix: String,
     pub scopes: Vec<Scope>,
+    /// What the key says about its caller, for row filters.
+    #[schema(value_type = Object)]
+    pub attributes: Attributes,
     pub expires_at: Option<DateTime<Utc>>,
     pub revoked_at: Option<DateTime<Utc>>,
     pub last_used_at: Option<DateTime<Utc>>,
@@ -50,6 +61,7 @@ pub struct ApiKey {
 pub struct NewKey {
     pub name: String,
     pub scopes: Vec<Scope>,
+    pub attributes: Attributes,
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -90,7 +102,9 @@ impl Store {
     /// Whose key this is, if it is one.
     pub async fn authenticate(&self, key: &SecretString) -> Result<Option<Caller>, StoreError> {
         let row = sqlx::query!(
-            r#"select key_id as "key_id!", workspace_id as "workspace_id!", scopes as "scopes!" from authenticate($1)"#,
+            r#"select key_id as "key_id!", workspace_id as "workspace_id!", scopes as "scopes!",
+                      attributes as "attributes!: Json<Attributes>"
+             from authenticate($1)"#,
             hash(key)
         )
         .fetch_optional(&self.pool)
@@ -99,6 +113,7 @@ impl Store {
             key_id: row.key_id,
             workspace_id: row.workspace_id,
             scopes: Scope::parse_all(&row.scopes),
+            attributes: row.attributes.0,
         }))
     }
 
@@ -135,7 +150,12 @@ const FIRST_WORKSPACE: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_00
 
 impl NewKey {
     fn first() -> NewKey {
-        NewKey { name: "first administrator".to_owned(), scopes: vec![Scope::Admin], expires_at: None }
+        NewKey {
+            name: "first administrator".to_owned(),
+            scopes: vec![Scope::Admin],
+            attributes: Attributes::new(),
+            expires_at: None,
+        }
     }
 }
 
@@ -145,8 +165,8 @@ impl Workspace {
         let prefix: String = key.expose_secret().chars().take(SHOWN_CHARACTERS).collect();
         let (id, workspace_id) = (Uuid::now_v7(), self.id());
         sqlx::query!(
-            "insert into api_keys (id, workspace_id, name, prefix, key_sha256, scopes, expires_at)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+            "insert into api_keys (id, workspace_id, name, prefix, key_sha256, scopes, expires_at, attributes)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
             id,
             workspace_id,
             new.name,
@@ -154,6 +174,7 @@ impl Workspace {
             hash(key),
             &scopes,
             new.expires_at,
+            Json(&new.attributes) as _,
         )
         .execute(self.connection())
         .await?;
@@ -167,9 +188,10 @@ impl Workspace {
     /// Every key of the workspace, newest first, revoked ones too.
     pub async fn keys(&mut self) -> Result<Vec<ApiKey>, StoreError> {
         let rows = sqlx::query!(
-            "select id, name, prefix, scopes, expires_at, revoked_at, last_used_at, created_at
+            r#"select id, name, prefix, scopes, attributes as "attributes: Json<Attributes>", expires_at, revoked_at,
+                      last_used_at, created_at
              from api_keys
-             order by id desc"
+             order by id desc"#
         )
         .fetch_all(self.connection())
         .await?;
@@ -180,6 +202,7 @@ impl Workspace {
                 name: row.name,
                 prefix: row.prefix,
                 scopes: Scope::parse_all(&row.scopes),
+                attributes: row.attributes.0,
                 expires_at: row.expires_at,
                 revoked_at: row.revoked_at,
                 last_used_at: row.last_used_at,

@@ -34,6 +34,8 @@ pub enum ViolationCode {
     Parameter,
     /// Over a bound on size, depth or cost that is visible in the text.
     TooComplex,
+    /// The engine expects it to take more rows, or more work, than is allowed.
+    TooCostly,
     /// Characters or literals that engines and versions read differently.
     Lexical,
     /// Legal for the engine, not yet understood here.
@@ -48,6 +50,18 @@ pub enum ViolationCode {
 impl Violation {
     pub(super) fn new(code: ViolationCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
+    }
+
+    /// For who asks the engine what a statement would take, once the guard has let it through.
+    pub fn too_costly(detail: impl Into<String>) -> Self {
+        Self::new(ViolationCode::TooCostly, detail)
+    }
+}
+
+impl ViolationCode {
+    /// As it is serialised.
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
     }
 }
 

@@ -1,0 +1,183 @@
+//! What people say about tables and columns, laid over what introspection found. It is kept by name, so that it survives
+//! every sync.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, types::Json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    super::{StoreError, Workspace},
+    Database, given,
+};
+use crate::text_to_sql::schema::{Schema, Table};
+
+/// What people say about a table and the catalog does not; absent fields leave what was found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TableNotes {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synonyms: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<bool>,
+    /// A condition that every read of the table carries, in the engine's SQL; `:name` stands for an attribute of the
+    /// caller's key. Null: none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<String>, max_length = 4000)]
+    pub row_filter: Option<Option<String>>,
+    /// By column name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, ColumnNotes>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnNotes {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synonyms: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked: Option<bool>,
+}
+
+#[derive(FromRow)]
+struct TableRow {
+    id: Uuid,
+    found: Json<Table>,
+    told: Json<TableNotes>,
+}
+
+impl Workspace {
+    /// The schema as it was found, with what people said about it laid over.
+    pub async fn schema(&mut self, database: &Database) -> Result<Schema, StoreError> {
+        let search_path = sqlx::query!("select search_path from databases where id = $1", database.id)
+            .fetch_one(self.connection())
+            .await?
+            .search_path;
+        let rows: Vec<TableRow> = sqlx::query_as(
+            "select t.id, t.found, t.told
+             from tables t
+             join schemas s on s.id = t.schema_id
+             where t.database_id = $1 and t.gone_at is null
+             order by s.name, t.name",
+        )
+        .bind(database.id)
+        .fetch_all(self.connection())
+        .await?;
+        let server_version = database.server_version.clone();
+        let tables = rows.into_iter().map(TableRow::table).collect();
+        Ok(Schema { engine: database.engine, search_path, server_version, tables })
+    }
+
+    /// Lays `notes` over what was said before about a table of this database. Samples of what is hidden or masked now are
+    /// gone with the same update.
+    pub async fn note_table(
+        &mut self,
+        database: &Database,
+        table: Uuid,
+        notes: &TableNotes,
+    ) -> Result<Table, StoreError> {
+        let mut row: TableRow = sqlx::query_as(
+            "select id, found, told from tables where database_id = $1 and id = $2 and gone_at is null for update",
+        )
+        .bind(database.id)
+        .bind(table)
+        .fetch_one(self.connection())
+        .await?;
+        if let Some(unknown) =
+            notes.columns.keys().find(|name| !row.found.columns.iter().any(|column| column.name == **name))
+        {
+            return Err(StoreError::Refused(format!("{} has no column {unknown}", row.found.name)));
+        }
+        row.told.0 = row.told.0.merged(notes);
+        row.told.close(&mut row.found);
+        sqlx::query("update tables set found = $2, told = $3 where id = $1")
+            .bind(table)
+            .bind(&row.found)
+            .bind(&row.told)
+            .execute(self.connection())
+            .await?;
+        Ok(row.table())
+    }
+
+    /// Removes every sample value of a database.
+    pub(super) async fn remove_samples(&mut self, database: Uuid) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"update tables
+             set found = jsonb_set(found, '{columns}', (
+                 select coalesce(jsonb_agg(c.value || '{"sample_values": []}' order by c.place), '[]')
+                 from jsonb_array_elements(found -> 'columns') with ordinality as c (value, place)
+             ))
+             where database_id = $1"#,
+            database
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+}
+
+impl TableRow {
+    fn table(self) -> Table {
+        self.told.0.over(Table { id: self.id, ..self.found.0 })
+    }
+}
+
+impl TableNotes {
+    /// Takes the samples of what is hidden or masked out of what was found: such values are not even stored.
+    pub(super) fn close(&self, found: &mut Table) {
+        let hidden = self.hidden.unwrap_or(false);
+        for column in &mut found.columns {
+            if hidden || self.columns.get(&column.name).is_some_and(ColumnNotes::is_closed) {
+                column.sample_values.clear();
+            }
+        }
+    }
+
+    /// Newer notes win; columns they do not name keep theirs.
+    fn merged(mut self, newer: &TableNotes) -> TableNotes {
+        let newer = newer.clone();
+        self.description = newer.description.or(self.description);
+        self.synonyms = newer.synonyms.or(self.synonyms);
+        self.hidden = newer.hidden.or(self.hidden);
+        self.row_filter = newer.row_filter.or(self.row_filter);
+        for (name, notes) in newer.columns {
+            let column = self.columns.entry(name).or_default();
+            column.description = notes.description.or(column.description.take());
+            column.synonyms = notes.synonyms.or(column.synonyms.take());
+            column.hidden = notes.hidden.or(column.hidden);
+            column.masked = notes.masked.or(column.masked);
+        }
+        self
+    }
+
+    fn over(mut self, mut table: Table) -> Table {
+        self.close(&mut table);
+        table.description = self.description.or(table.description);
+        table.synonyms = self.synonyms.unwrap_or(table.synonyms);
+        table.hidden = self.hidden.unwrap_or(table.hidden);
+        table.row_filter = self.row_filter.unwrap_or(table.row_filter);
+        for column in &mut table.columns {
+            let Some(notes) = self.columns.remove(&column.name) else { continue };
+            column.description = notes.description.or(column.description.take());
+            column.synonyms = notes.synonyms.unwrap_or(std::mem::take(&mut column.synonyms));
+            column.hidden = notes.hidden.unwrap_or(column.hidden);
+            column.masked = notes.masked.unwrap_or(column.masked);
+        }
+        table
+    }
+}
+
+impl ColumnNotes {
+    /// Whether nobody may see its values.
+    pub fn is_closed(&self) -> bool {
+        self.hidden == Some(true) || self.masked == Some(true)
+    }
+}
