@@ -221,7 +221,7 @@ async fn change(
         None => None,
     };
     let moved = url.is_some();
-    let look_again = moved || rules.require_read_only == Some(true) || rules.samples == Some(true);
+    let look_again = moved || rules.require_read_only.is_some() || rules.samples == Some(true);
     let mut workspace = session.workspace().await?;
     let change = DatabaseChange { name: body.name, description: body.description, url, rules };
     let mut changed = workspace.change_database(id, &change).await?;

@@ -119,6 +119,7 @@ async fn the_description_of_the_api_is_complete_and_true() {
         "/metrics",
         "/readyz",
         "/v1/answers",
+        "/v1/audit-logs",
         "/v1/batches",
         "/v1/batches/{id}",
         "/v1/batches/{id}/cancel",

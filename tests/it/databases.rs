@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The sample company's sales database as a SQLite file of this test's own.
-async fn sales(app: &TestApp) -> String {
+pub async fn sales(app: &TestApp) -> String {
     let path = app.data_dir.join("databases/sales.sqlite");
     let url = format!("sqlite:{}?mode=rwc", path.display());
     let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
@@ -23,7 +23,7 @@ async fn sales(app: &TestApp) -> String {
 }
 
 /// The same database on PostgreSQL.
-async fn sales_on_postgres(app: &TestApp) -> String {
+pub async fn sales_on_postgres(app: &TestApp) -> String {
     let url = new_user_database().await;
     let mut connection = PgConnection::connect(&url).await.unwrap();
     let script = String::from_utf8(fixture("database/sales.postgres.sql")).unwrap();
@@ -191,7 +191,7 @@ async fn a_database_that_cannot_be_reached_or_may_not_be_is_a_clear_problem() {
     let app = TestApp::start().await;
     let create = |url: &str| app.post("/v1/databases", json!({"name": uuid::Uuid::now_v7(), "url": url}));
     for url in [
-        "mysql://a:secret@127.0.0.1/b",
+        "oracle://a:secret@127.0.0.1/b",
         "nonsense",
         "sqlite:/etc/passwd",
         "sqlite:../../secret.key",

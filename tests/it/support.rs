@@ -169,6 +169,24 @@ impl TestApp {
         id
     }
 
+    /// The server's own PostgreSQL, as its owner.
+    pub fn store_url(&self) -> &str {
+        self.app.config.database_url.as_ref().unwrap().expose_secret()
+    }
+
+    /// A table of a database, by name, as the API shows it.
+    pub async fn table(&self, database: &str, name: &str) -> Value {
+        let schema = self.get(&format!("/v1/databases/{database}/schema")).await.expect(StatusCode::OK);
+        let tables = schema["tables"].as_array().unwrap();
+        tables.iter().find(|table| table["name"] == name).unwrap_or_else(|| panic!("no {name}: {schema:#}")).clone()
+    }
+
+    /// Reads a database's schema again, and waits for it.
+    pub async fn sync(&self, database: &str) -> Value {
+        self.post(&format!("/v1/databases/{database}/sync"), json!({})).await.expect(StatusCode::ACCEPTED);
+        self.synced(database).await
+    }
+
     /// A database once its sync has ended.
     pub async fn synced(&self, id: &str) -> Value {
         let end = tokio::time::Instant::now() + PATIENCE;
@@ -274,6 +292,21 @@ pub async fn new_user_database() -> String {
     let name = format!("u_{}", Uuid::now_v7().simple());
     create_database(&server.url(SUPERUSER, "postgres"), &name).await;
     server.url(SUPERUSER, &name)
+}
+
+/// Runs statements in the database at `url`, as whoever owns it does.
+pub async fn run_at(url: &str, statements: &str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    connection.execute(sqlx::AssertSqlSafe(statements.to_owned())).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// A text that the database at `url` answers with.
+pub async fn text_at(url: &str, statement: &str) -> String {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let text = sqlx::query_scalar(sqlx::AssertSqlSafe(statement.to_owned())).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    text
 }
 
 async fn create_database(admin: &str, name: &str) {

@@ -70,7 +70,7 @@ async fn nothing_of_a_workspace_can_be_reached_from_another_by_any_endpoint() {
     ] {
         assert_eq!(neighbour.patch(&path, body).await.problem(404), "not_found", "{path}");
     }
-    for path in ["/v1/knowledge-bases", "/v1/databases", "/v1/queries"] {
+    for path in ["/v1/knowledge-bases", "/v1/databases", "/v1/queries", "/v1/audit-logs"] {
         assert_eq!(neighbour.get(path).await.json()["data"], json!([]), "{path}");
     }
     assert!(neighbour.search(json!({"query": "secret recipe"})).await.is_empty());
@@ -191,6 +191,7 @@ async fn keys_do_what_their_scopes_say_and_nothing_once_revoked() {
     assert_eq!(reader.post("/v1/databases", json!({"name": "x", "url": "sqlite:x"})).await.problem(403), "forbidden");
     assert_eq!(reader.get("/v1/keys").await.problem(403), "forbidden");
     assert_eq!(reader.get("/v1/queries").await.problem(403), "forbidden");
+    assert_eq!(reader.get("/v1/audit-logs").await.problem(403), "forbidden");
     let expired = json!({"name": "old", "expires_at": "2020-01-01T00:00:00Z"});
     let expired = app.post("/v1/keys", expired).await.expect(StatusCode::CREATED);
     assert_eq!(app.with_key(expired["key"].as_str().unwrap()).get("/v1/databases").await.problem(401), "unauthorized");
