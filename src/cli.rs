@@ -5,6 +5,7 @@ mod client;
 mod database;
 mod doctor;
 mod eval;
+mod guard;
 mod ingest;
 mod key;
 mod postgres;
@@ -51,6 +52,8 @@ enum Verb {
     Ask(ask::Arguments),
     /// Prove that a statement only reads, and run it
     Sql(sql::Arguments),
+    /// Judge statements of your own as the server would, without running them
+    Guard(guard::Arguments),
     /// Measure how good searches are, on questions of yours
     Eval(eval::Arguments),
     /// Connect, list and remove databases
@@ -117,6 +120,7 @@ impl Verb {
             Verb::Search(arguments) => client::block_on(search::run(arguments)),
             Verb::Ask(arguments) => client::block_on(ask::run(arguments)),
             Verb::Sql(arguments) => client::block_on(sql::run(arguments)),
+            Verb::Guard(arguments) => client::block_on(guard::run(arguments)),
             Verb::Eval(arguments) => client::block_on(eval::run(arguments)),
             Verb::Database(arguments) => client::block_on(database::run(arguments)),
             Verb::Key(arguments) => client::block_on(key::run(arguments)),
