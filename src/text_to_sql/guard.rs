@@ -161,4 +161,6 @@ fn rewritten(
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 /// What each module may use; anything else of this crate is refused.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["app", "config", "http", "ingest", "models", "postgres", "telemetry"]),
+    ("cli", &["app", "config", "http", "ingest", "models", "postgres", "telemetry", "text_to_sql"]),
     ("http", &["answer", "app", "ingest", "lexemes", "models", "store", "text_to_sql"]),
     ("app", &["answer", "config", "ingest", "models", "postgres", "store", "telemetry", "text_to_sql"]),
     ("answer", &["lexemes", "models", "store"]),

@@ -20,6 +20,7 @@ mod extract_worker;
 mod fake_openai;
 mod fake_storage;
 mod fixtures;
+mod guard;
 mod hnsw;
 mod ingestion;
 mod models;
