@@ -91,13 +91,17 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 impl Arguments {
     async fn read_schema(&self) -> anyhow::Result<Schema> {
         let schema = match (&self.schema, &self.database) {
-            (Some(file), _) => schema::read(&read(file)?, self.dialect).with_context(|| file.display().to_string())?,
+            (Some(file), _) => self.schema_in(file).with_context(|| file.display().to_string())?,
             (None, Some(name)) => served_schema(name).await?,
             (None, None) => anyhow::bail!("--schema or --database says what the statements may name"),
         };
         let same = self.dialect.is_none_or(|dialect| dialect == schema.engine);
         ensure!(same, "the schema is one of {}, which --dialect contradicts", schema.engine.name());
         Ok(schema)
+    }
+
+    fn schema_in(&self, file: &PathBuf) -> anyhow::Result<Schema> {
+        schema::read(&read(file)?, self.dialect)
     }
 
     fn conclude(&self, report: &Report) -> ExitCode {
