@@ -72,9 +72,7 @@ impl Databases {
         };
         match timeout(QUICK, quickly).await {
             Ok(Ok(checked)) => Ok(checked),
-            Ok(Err(
-                error @ (EngineError::InvalidUrl(_) | EngineError::NotAllowed(_)),
-            )) => Err(error),
+            Ok(Err(error @ (EngineError::InvalidUrl(_) | EngineError::NotAllowed(_)))) => Err(error),
             Ok(Err(_)) | Err(_) => Ok(Checked { engine: engine_of(url), privileges: None }),
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     app::App,
     store::databases::notes::TableNotes,
     text_to_sql::{
-        guard::Violation,
+        guard,
         schema::{Schema, Table},
     },
 };
@@ -74,12 +74,11 @@ fn check_notes(notes: &TableNotes) -> Result<(), Problem> {
 }
 
 /// A filter that the guard would not carry into every statement is refused here.
-fn check_row_filter(_schema: &Schema, _table: &Table, filter: &str) -> Result<(), Problem> {
+fn check_row_filter(schema: &Schema, table: &Table, filter: &str) -> Result<(), Problem> {
     if filter.trim().is_empty() || filter.chars().count() > MAX_FILTER {
         return Err(Problem::invalid("/row_filter", format!("must be 1 to {MAX_FILTER} characters, or null")));
     }
-    let checked: Result<(), Vec<Violation>> = Ok(()); // guard::check_row_filter(schema, table, filter);
-    checked.map_err(|violations| {
+    guard::check_row_filter(schema, table, filter).map_err(|violations| {
         let words: Vec<_> = violations.iter().map(|violation| violation.detail.as_str()).collect();
         let detail = words.join(" ");
         Problem::new(Code::SqlRejected, format!("The row filter is refused: {detail}"))

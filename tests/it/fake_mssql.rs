@@ -330,7 +330,9 @@ impl Session {
     async fn answer(&mut self, connection: &mut Connection, message: Message) -> Result<(), Ending> {
         let asked = self.asked(&message)?;
         let reset = message.status & RESET != 0;
-        must(reset == self.used, || format!("a session was {}reset before {asked:?}", if reset { "" } else { "not " }))?;
+        must(reset == self.used, || {
+            format!("a session was {}reset before {asked:?}", if reset { "" } else { "not " })
+        })?;
         self.used = false;
         let mut answer = Vec::new();
         if reset {

@@ -68,7 +68,10 @@ async fn recovers(fake: &FakeMssql, engine: &dyn SqlEngine) {
 async fn what_is_wrong_with_a_connection_is_told_by_what_mends_it() {
     let fake = FakeMssql::start().await;
     let at = fake.address;
-    assert_eq!(refusal(format!("mssql://{USER}:secret@{at}/{DATABASE}?encrypt=off")).await, EngineError::Authentication);
+    assert_eq!(
+        refusal(format!("mssql://{USER}:secret@{at}/{DATABASE}?encrypt=off")).await,
+        EngineError::Authentication
+    );
     assert_eq!(refusal(format!("mssql://sa:{}@{at}/{DATABASE}?encrypt=off", "x")).await, EngineError::Authentication);
     let elsewhere = refusal(fake.url().replace("/shop", "/other")).await;
     assert!(matches!(elsewhere, EngineError::InvalidUrl(_)), "{elsewhere:?}");
@@ -144,7 +147,12 @@ async fn every_type_becomes_json_by_the_stated_rule() {
         (Kind::Money(8), bytes(&money(-700)), "money", json!(-0.07)),
         (Kind::Money(4), bytes(&99_999_i32.to_le_bytes()), "money", json!(9.9999)),
         (Kind::Decimal(38, 2), bytes(&[1, 0xe2, 0x04, 0, 0]), "decimal", json!(12.5)),
-        (Kind::Decimal(38, 20), bytes(&[&[0][..], &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]].concat()), "decimal", json!("-3094850.09821345068724781057")),
+        (
+            Kind::Decimal(38, 20),
+            bytes(&[&[0][..], &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]].concat()),
+            "decimal",
+            json!("-3094850.09821345068724781057"),
+        ),
         (Kind::Text, bytes(&utf16("naïve 🦀")), "nvarchar", json!("naïve 🦀")),
         (Kind::LongText, bytes(&utf16("long")), "nvarchar", json!("long")),
         (Kind::LongText, bytes(&[]), "nvarchar", json!("")),
@@ -153,10 +161,30 @@ async fn every_type_becomes_json_by_the_stated_rule() {
         (Kind::Date, bytes(&date), "date", json!("2024-02-29")),
         (Kind::Time(1), bytes(&378_005_u32.to_le_bytes()[..3]), "time", json!("10:30:00.5")),
         (Kind::DateTime2(0), bytes(&half_past_ten(&[0xa8, 0x93, 0])), "datetime2", json!("2024-02-29T10:30:00")),
-        (Kind::DateTimeOffset(0), bytes(&[&half_past_ten(&[0xa8, 0x93, 0])[..], &120_i16.to_le_bytes()].concat()), "datetimeoffset", json!("2024-02-29T10:30:00Z")),
-        (Kind::DateTime(8), bytes(&[45_349_i32.to_le_bytes(), 11_340_001_i32.to_le_bytes()].concat()), "datetime", json!("2024-02-29T10:30:00.003")),
-        (Kind::DateTime(4), bytes(&[45_349_u16.to_le_bytes(), 630_u16.to_le_bytes()].concat()), "datetime", json!("2024-02-29T10:30:00")),
-        (Kind::Guid, bytes(&[0x99, 0xbc, 0xee, 0xa0, 0x0b, 0x9c, 0xf8, 0x4e, 0xbb, 0x6d, 0x6b, 0xb9, 0xbd, 0x38, 0x0a, 0x11]), "uniqueidentifier", json!("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11")),
+        (
+            Kind::DateTimeOffset(0),
+            bytes(&[&half_past_ten(&[0xa8, 0x93, 0])[..], &120_i16.to_le_bytes()].concat()),
+            "datetimeoffset",
+            json!("2024-02-29T10:30:00Z"),
+        ),
+        (
+            Kind::DateTime(8),
+            bytes(&[45_349_i32.to_le_bytes(), 11_340_001_i32.to_le_bytes()].concat()),
+            "datetime",
+            json!("2024-02-29T10:30:00.003"),
+        ),
+        (
+            Kind::DateTime(4),
+            bytes(&[45_349_u16.to_le_bytes(), 630_u16.to_le_bytes()].concat()),
+            "datetime",
+            json!("2024-02-29T10:30:00"),
+        ),
+        (
+            Kind::Guid,
+            bytes(&[0x99, 0xbc, 0xee, 0xa0, 0x0b, 0x9c, 0xf8, 0x4e, 0xbb, 0x6d, 0x6b, 0xb9, 0xbd, 0x38, 0x0a, 0x11]),
+            "uniqueidentifier",
+            json!("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"),
+        ),
         (Kind::Binary, bytes(&[0xde, 0xad, 0xbe, 0xef]), "varbinary", json!("3q2+7w==")),
         (Kind::LongBinary, bytes(&[0]), "varbinary", json!("AA==")),
         (Kind::Xml, bytes(&utf16("<a b=\"c\"/>")), "xml", json!("<a b=\"c\"/>")),
@@ -295,12 +323,24 @@ async fn errors_are_told_by_what_to_do_and_never_tell_a_value() {
     let rejected = |message: &str| EngineError::Rejected { message: message.to_owned() };
     for (number, words, expected) in [
         (208, "Invalid object name 'dbo.orders'.", rejected("Invalid object name 'dbo.orders'.")),
-        (245, "Conversion failed when converting the varchar value 'secret' to data type int.", rejected("Conversion failed when converting the varchar value")),
+        (
+            245,
+            "Conversion failed when converting the varchar value 'secret' to data type int.",
+            rejected("Conversion failed when converting the varchar value"),
+        ),
         (8134, "Divide by zero error encountered.", rejected("Divide by zero error encountered.")),
         (1222, "Lock request time out period exceeded.", EngineError::Busy("a table is locked".into())),
         (1205, "Transaction (Process ID 52) was deadlocked.", EngineError::Busy("another statement went first".into())),
-        (3961, "Snapshot isolation transaction failed.", EngineError::Busy("the tables changed while they were read".into())),
-        (701, "There is insufficient system memory.", EngineError::TooLarge("There is insufficient system memory.".into())),
+        (
+            3961,
+            "Snapshot isolation transaction failed.",
+            EngineError::Busy("the tables changed while they were read".into()),
+        ),
+        (
+            701,
+            "There is insufficient system memory.",
+            EngineError::TooLarge("There is insufficient system memory.".into()),
+        ),
     ] {
         let rows = (columns(&[("id", Kind::Int(4))]), vec![row![1], row![2]]);
         for reply in [Reply::Error(number, 16, words), Reply::RowsThenError(rows.0, rows.1, number, words)] {
@@ -428,7 +468,10 @@ async fn the_x_ray_says_what_a_login_could_do() {
     let engine = engine(&fake).await;
     let two = columns(&[("login", Kind::Text), ("role", Kind::Text)]);
     let ask = |roles: Vec<Vec<Cell>>, server: Reply, database: Vec<Vec<Cell>>| {
-        fake.expect(Request::Batch(&["suser_sname()", "is_srvrolemember('sysadmin')"]), Reply::Rows(two.clone(), roles));
+        fake.expect(
+            Request::Batch(&["suser_sname()", "is_srvrolemember('sysadmin')"]),
+            Reply::Rows(two.clone(), roles),
+        );
         fake.expect(Request::Batch(&["fn_my_permissions(null, 'SERVER')", "xp_cmdshell"]), server);
         fake.expect(Request::Batch(&["fn_my_permissions(null, 'DATABASE')"]), Reply::Rows(text("name"), database));
     };
@@ -458,7 +501,10 @@ async fn an_estimate_comes_from_the_plan_and_nothing_runs() {
     let show = || Request::Text("set showplan_xml on".into());
     let plan = r#"<ShowPlanXML><StmtSimple StatementEstRows="10" StatementSubTreeCost="2.5"><RelOp EstimateRows="4e+06"/></StmtSimple></ShowPlanXML>"#;
     fake.expect(show(), Reply::Done);
-    fake.expect(Request::Text(statement.text().to_owned()), Reply::Rows(columns(&[("plan", Kind::Xml)]), vec![row![plan]]));
+    fake.expect(
+        Request::Text(statement.text().to_owned()),
+        Reply::Rows(columns(&[("plan", Kind::Xml)]), vec![row![plan]]),
+    );
     fake.expect(Request::Text("set showplan_xml off".into()), Reply::Done);
     let estimate = engine.estimate(&statement, seconds).await.unwrap();
     assert_eq!(estimate, Some(Estimate { rows: 4e6, cost: Some(2.5) }));
@@ -476,7 +522,11 @@ async fn an_estimate_comes_from_the_plan_and_nothing_runs() {
     recovers(&fake, &*engine).await;
     let last = fake.settings().last().cloned().unwrap();
     assert!(last.trim_end().ends_with("begin transaction;"));
-    assert!(fake.settings().iter().any(|text| !text.contains("begin transaction") && text.contains("set textsize 4194304;")));
+    assert!(
+        fake.settings()
+            .iter()
+            .any(|text| !text.contains("begin transaction") && text.contains("set textsize 4194304;"))
+    );
 }
 
 /// The catalog of a small shop, as the statements ask for it.
@@ -562,11 +612,20 @@ async fn introspection_finds_tables_columns_keys_comments_lists_and_values() {
     expect_catalog(&fake, 400_000);
     let cities = vec![row![4, "Bern", 2_i64], row![4, "Aachen", 2_i64], row![4, "Paris", 9_i64]];
     fake.expect(
-        Request::Batch(&["cast(\"city\" as nvarchar(81))", "\"dbo\".\"orders\" tablesample system (50.000000 percent)"]),
+        Request::Batch(&[
+            "cast(\"city\" as nvarchar(81))",
+            "\"dbo\".\"orders\" tablesample system (50.000000 percent)",
+        ]),
         Reply::Rows(columns(&VALUES), cities),
     );
-    fake.expect(Request::Batch(&["cast(\"name\"", "from \"dbo\".\"customers\""]), Reply::Rows(columns(&VALUES), vec![row![1, "Ann", 1_i64]]));
-    fake.expect(Request::Batch(&["select top (10000) \"label\" from \"dbo\".\"recent\""]), Reply::Error(245, 16, "a broken view"));
+    fake.expect(
+        Request::Batch(&["cast(\"name\"", "from \"dbo\".\"customers\""]),
+        Reply::Rows(columns(&VALUES), vec![row![1, "Ann", 1_i64]]),
+    );
+    fake.expect(
+        Request::Batch(&["select top (10000) \"label\" from \"dbo\".\"recent\""]),
+        Reply::Error(245, 16, "a broken view"),
+    );
     let samples = Samples {
         closed_columns: [("dbo".to_owned(), "customers".to_owned(), "phone".to_owned())].into(),
         ..Samples::all()
@@ -591,7 +650,10 @@ async fn introspection_finds_tables_columns_keys_comments_lists_and_values() {
         orders.indexes.iter().map(|index| (index.name.as_str(), index.columns.len())).collect();
     assert_eq!(indexes, [("pk_orders", 1), ("ix_city_status", 2)]);
     let customers = &schema.tables[1];
-    assert_eq!((customers.columns[1].data_type.as_str(), customers.columns[1].sample_values.as_slice()), ("nvarchar(max)", &["Ann".to_owned()][..]));
+    assert_eq!(
+        (customers.columns[1].data_type.as_str(), customers.columns[1].sample_values.as_slice()),
+        ("nvarchar(max)", &["Ann".to_owned()][..])
+    );
     assert_eq!(schema.tables[2].kind, TableKind::View);
 }
 

@@ -18,8 +18,8 @@ use uuid::Uuid;
 use super::target::Place;
 use super::*;
 use crate::postgres::{EmbeddedPostgres, Install, SUPERUSER};
-use crate::text_to_sql::engine::{Warning, WarningCode};
 use crate::text_to_sql::engine::sessions::SESSIONS;
+use crate::text_to_sql::engine::{Warning, WarningCode};
 use crate::text_to_sql::schema::{Column, ColumnKind, ForeignKey, Table, TableKind};
 
 #[tokio::test]
