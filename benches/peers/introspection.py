@@ -10,7 +10,8 @@ a list of allowed values, and on PostgreSQL a comment on every column; a hundred
 
 Both sides have a connection before the clock starts, and forget what they know between two times. SQLAlchemy's
 `MetaData.reflect()` reads no values; ours is measured without and with them. Processor time is that of the program; on
-PostgreSQL the server's is shown beside it, if the server is on this machine. Medians over the rounds, in turn.
+PostgreSQL the server's is shown beside it, if the server is on this machine; for ours it is the mean of both kinds.
+Medians over the rounds, in turn.
 """
 
 import argparse

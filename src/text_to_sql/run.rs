@@ -4,8 +4,9 @@
 //!   infinities are strings. Exact decimals are numbers when they have at most 15 significant digits (an `f64` keeps
 //!   those unharmed), else strings.
 //! - Timestamps are RFC 3339: with a zone in UTC with `Z`, without one without offset. Intervals are ISO 8601.
-//! - Bytes are base64, JSON is JSON, arrays are arrays, booleans are booleans. Everything else (enums, UUIDs, network
-//!   addresses, ranges, geometries, …) is the text that the engine itself writes for it.
+//! - Bytes are base64, JSON is JSON (its text, where a number in it would lose digits), arrays are arrays, booleans are
+//!   booleans. Everything else (enums, UUIDs, network addresses, ranges, geometries, …) is the text that the engine
+//!   itself writes for it.
 //! - MySQL and MariaDB have no boolean: `tinyint(1)` is a number, as `bit` is. Their times can be spans of weeks and
 //!   their dates have zeros (`0000-00-00`), and come as the text that they are.
 //! - SQLite has no types but its storage classes, so its values are integers, floats, text, or base64.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sqlx::postgres::{PgConnection, PgRow, PgStatement, PgTypeInfo, PgTypeKind};
 use sqlx::{AssertSqlSafe, Column, Either, Executor, Row, SqlSafeStr, Statement, TypeInfo};
 
-use super::{Caps, Collector, ResultColumn, Rows, decimal, float, integer};
+use super::{Caps, Collector, EXACT_DIGITS, ResultColumn, Rows, decimal, float, integer};
 use crate::text_to_sql::engine::Meter;
 
 /// The rows, and whether the server has said all it had to say.
@@ -138,11 +138,40 @@ fn value(text: &str, shape: &Shape) -> Value {
         Shape::Bytes => {
             text.strip_prefix("\\x").and_then(|hex| hex::decode(hex).ok()).map(|b| BASE64_STANDARD.encode(b).into())
         }
-        Shape::Json => serde_json::from_str(text).ok(),
+        Shape::Json => serde_json::from_str(text).ok().filter(|json| !loses_digits(json, text)),
         Shape::Array(element, delimiter) => Array { rest: text, element, delimiter: *delimiter }.parse(),
         Shape::Text => None,
     };
     parsed.unwrap_or_else(|| text.into())
+}
+
+/// Whether a number of a JSON text has more digits than an `f64` keeps. Integers of 64 bits are kept as they are.
+fn loses_digits(json: &Value, text: &str) -> bool {
+    let long = |number: &str| {
+        number.bytes().filter(u8::is_ascii_digit).count() > EXACT_DIGITS && number.parse::<i64>().is_err()
+    };
+    has_float(json) && numbers(text).any(long)
+}
+
+/// What may be a number in a JSON text, outside of its strings.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
+    let (mut inside, mut escaped) = (false, false);
+    text.split(move |c: char| {
+        let quote = c == '"' && !escaped;
+        inside ^= quote;
+        escaped = inside && c == '\\' && !escaped;
+        inside || quote || !(c.is_ascii_digit() || ['.', '-', '+', 'e', 'E'].contains(&c))
+    })
+}
+
+/// As deep as the parser goes: 128 levels.
+fn has_float(json: &Value) -> bool {
+    match json {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(items) => items.iter().any(has_float),
+        Value::Object(fields) => fields.values().any(has_float),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+    }
 }
 
 /// `-$1,234.50` and `(1.234,50 €)` are -1234.50: the currency's signs go, the digits stay.
@@ -239,6 +268,23 @@ mod tests {
     fn what_is_not_an_array_stays_text() {
         for text in ["", "1 2 3", "{1,2", "{1}x", "{\"a}", "[0:1]"] {
             assert_eq!(array(text, Shape::Integer), json!(text));
+        }
+    }
+
+    #[test]
+    fn json_is_json_unless_a_number_would_lose_digits() {
+        for (text, json) in [
+            (r#"{"a": [1, 2.50, null]}"#, json!({"a": [1, 2.5, null]})),
+            ("9007199254740993", json!(9_007_199_254_740_993_i64)),
+            (r#"{"i\"d": "\\\\", "n": 1.5}"#, json!({"i\"d": "\\\\", "n": 1.5})),
+            (r#"{"id": "\"12345678901234567890", "n": 1.5}"#, json!({"id": "\"12345678901234567890", "n": 1.5})),
+        ] {
+            assert_eq!(value(text, &Shape::Json), json);
+        }
+        for text in
+            ["123456789012345678901234567890", r#"{"a": 0.12345678901234567890}"#, "1e400", "[-1234567890.12345678]"]
+        {
+            assert_eq!(value(text, &Shape::Json), json!(text));
         }
     }
 
