@@ -1,5 +1,7 @@
 //! Questions and statements: asked, proven, run. The answers go into the history, every decision into the audit log.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     http::HeaderMap,
@@ -156,7 +158,7 @@ async fn target(session: &Session<CanAsk>, id: Uuid, limit: Option<usize>) -> Re
     let visit = session.databases.visit(&session.app, id, database.engine, url, session.caller.key_id)?;
     Ok(Target {
         database_id: id,
-        engine: std::sync::Arc::new(visit),
+        engine: Arc::new(visit),
         schema: schema.into(),
         policy: policy(session, &database),
         caps,

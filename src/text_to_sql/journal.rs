@@ -61,7 +61,7 @@ pub enum Action {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Ending {
     pub estimate: Option<Estimate>,
     /// Why it was not run after all.

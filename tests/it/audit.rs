@@ -70,11 +70,14 @@ async fn drafts_that_are_refused_or_run_to_tell_choices_apart_are_written_down()
     let app = TestApp::with(&[("llm_url", &fake.url()), ("llm_key", KEY), ("llm_model", "test-chat")]).await;
     let database = sales(&app).await;
     let path = format!("/v1/databases/{database}/ask");
-    fake.say(&json!({"sql": "DROP TABLE orders", "explanation": "Trust me."}).to_string());
+    let hostile = "SELECT * FROM sqlite_master";
+    for _ in 0..3 {
+        fake.say(&json!({"sql": hostile, "explanation": "Trust me."}).to_string());
+    }
     let refused = app.post(&path, json!({"question": "How many orders are there?"})).await.expect(StatusCode::OK);
-    let attempts = usize::try_from(refused["attempts"].as_u64().unwrap()).unwrap();
-    for log in logs(&app, "allowed=false", attempts).await {
-        assert_eq!((&log["sql_sent"], &log["query_id"]), (&json!("DROP TABLE orders"), &refused["id"]));
+    assert_eq!(refused["attempts"], 3, "{refused:#}");
+    for log in logs(&app, "allowed=false", 3).await {
+        assert_eq!((&log["sql_sent"], &log["query_id"]), (&json!(hostile), &refused["id"]));
     }
     fake.say(&json!({"sql": "SELECT count(*) FROM orders", "explanation": "Counts orders."}).to_string());
     let body = json!({"question": "How many orders are there?", "min_confidence": 1.0});

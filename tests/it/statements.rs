@@ -57,9 +57,8 @@ async fn what_the_engine_refuses_is_an_answer_with_an_error_in_ask_and_execute_a
     assert_eq!(csv.expect(StatusCode::OK)["error"]["code"], "rejected", "there are no rows to print");
 
     // Dropped under our feet, with the sessions in it.
-    let admin = url.replace(url::Url::parse(&url).unwrap().path(), "/postgres");
     let name = text_at(&url, "select current_database()::text").await;
-    run_at(&admin, &format!("drop database {name} with (force)")).await;
+    run_at(&url.replace(&name, "postgres"), &format!("drop database {name} with (force)")).await;
     for body in [
         json!({"question": "How many things are there?", "min_confidence": 0}),
         json!({"sql": "select id from things"}),
