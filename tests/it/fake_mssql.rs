@@ -287,14 +287,20 @@ impl Session {
             return silence(&mut connection).await;
         }
         if matches!(encryption, Encryption::Off | Encryption::On | Encryption::Required) {
-            must(wished != Encryption::NotSupported, || "TLS was agreed on with a client that has none".into())?;
+            if wished == Encryption::NotSupported {
+                return Err(Ending::Gone);
+            }
             connection.begin_wrapped_tls().await?;
         }
         self.log_in(&mut connection, encryption).await?;
         let mut hang_up = self.shared.hang_up.subscribe();
         loop {
             tokio::select! {
-                message = connection.message() => self.answer(&mut connection, message?).await?,
+                message = connection.message() => match message? {
+                    // One that comes when all is said stops nothing.
+                    Message { kind: ATTENTION, .. } => return silence(&mut connection).await,
+                    message => self.answer(&mut connection, message).await?,
+                },
                 _ = hang_up.changed() => return Ok(()),
             }
         }
@@ -369,7 +375,6 @@ impl Session {
         match message.kind {
             BATCH => reader.rest_as_text().map(Request::Text).map_err(Ending::Wrong),
             CALL => reader.execute_sql().map(Request::Call).map_err(Ending::Wrong),
-            ATTENTION => Err(Ending::Wrong("an attention with nothing to stop".into())),
             kind => Err(Ending::Wrong(format!("a message of the type {kind}"))),
         }
     }

@@ -51,8 +51,8 @@ pub(in crate::text_to_sql) async fn run(
             }
         }
     }
-    let rows = collector.unwrap_or_else(|| Collector::new(caps, Vec::new())).finish();
-    Ok(Outcome { rows, complete })
+    let collector = collector.ok_or_else(|| Error::Conversion("the statement has no result".into()))?;
+    Ok(Outcome { rows: collector.finish(), complete })
 }
 
 fn described(column: &Column) -> ResultColumn {

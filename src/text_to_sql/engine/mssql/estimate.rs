@@ -20,12 +20,15 @@ pub(super) async fn estimate(session: &mut Session, sql: &str) -> Result<Option<
         Err(error) if error.code() == Some(NO_SHOWPLAN) => return Ok(None),
         shown => shown?,
     }
-    let plan = match plan(session, sql).await {
-        // The right is asked for again, for every database that the statement names.
+    let plan = plan(session, sql).await;
+    if let Ok(_) | Err(Error::Server(_)) = plan {
+        session.batch("set showplan_xml off").await?;
+    }
+    let plan = match plan {
+        // The right is asked for again, in every database that the statement names.
         Err(error) if error.code() == Some(NO_SHOWPLAN) => None,
         plan => plan?,
     };
-    session.batch("set showplan_xml off").await?;
     Ok(plan.and_then(|plan| read(&plan)))
 }
 

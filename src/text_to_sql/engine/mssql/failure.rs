@@ -95,7 +95,58 @@ impl From<Malformed> for EngineError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
     use super::*;
+
+    /// Counts what would be logged.
+    struct Log(Arc<AtomicUsize>);
+
+    impl Subscriber for Log {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[tokio::test]
+    async fn what_the_driver_says_is_not_logged_and_its_panics_are_errors() {
+        let logged = Arc::new(AtomicUsize::new(0));
+        let work = async {
+            tracing::error!("outside");
+            let inside = contained(async {
+                tracing::error!("the value 'secret'");
+                tokio::task::yield_now().await;
+                tracing::error!("the value 'secret'");
+                Ok::<_, EngineError>(1)
+            });
+            assert_eq!(inside.await, Ok(1));
+            contained(async {
+                if logged.load(Ordering::SeqCst) == 1 {
+                    panic!("a malformed message")
+                } else {
+                    Ok::<(), EngineError>(())
+                }
+            })
+            .await
+        };
+        let failed = work.with_subscriber(Log(Arc::clone(&logged))).await.unwrap_err();
+        assert_eq!(failed, EngineError::Unreachable("it does not answer as SQL Server does".into()));
+        assert_eq!(logged.load(Ordering::SeqCst), 1);
+    }
 
     #[test]
     fn a_message_over_a_value_ends_before_the_value() {

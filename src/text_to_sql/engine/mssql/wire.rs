@@ -143,7 +143,8 @@ impl Greeting {
     async fn through(&mut self, mut socket: TcpStream) -> Result<Box<dyn Remote>, EngineError> {
         let tls = self.tls.clone();
         if tls.encryption == Encryption::Strict {
-            let mut server = tls.handshake(&self.host, Shell::new(socket, false)).await.map_err(no_tls)?;
+            let mut server =
+                tls.handshake(&self.host, Shell::new(socket, false)).await.map_err(|error| no_tls(&error))?;
             self.first_message(&mut server).await?;
             return Ok(Box::new(server));
         }
@@ -151,12 +152,12 @@ impl Greeting {
         if agreed == Encryption::Off {
             return Ok(Box::new(socket));
         }
-        let mut server = tls.handshake(&self.host, Shell::new(socket, true)).await.map_err(no_tls)?;
+        let mut server = tls.handshake(&self.host, Shell::new(socket, true)).await.map_err(|error| no_tls(&error))?;
         server.get_mut().0.unwrap_packets();
         if agreed == Encryption::Login {
-            let login = message(&mut self.driver).await.map_err(no_answer)?;
-            server.write_all(&login).await.map_err(no_answer)?;
-            server.flush().await.map_err(no_answer)?;
+            let login = message(&mut self.driver).await.map_err(|error| no_answer(&error))?;
+            server.write_all(&login).await.map_err(|error| no_answer(&error))?;
+            server.flush().await.map_err(|error| no_answer(&error))?;
             return Ok(Box::new(server.into_inner().0.into_socket()));
         }
         Ok(Box::new(server))
@@ -167,18 +168,18 @@ impl Greeting {
         &mut self,
         server: &mut (impl AsyncRead + AsyncWrite + Unpin),
     ) -> Result<Encryption, EngineError> {
-        let mut asked = message(&mut self.driver).await.map_err(no_answer)?;
+        let mut asked = message(&mut self.driver).await.map_err(|error| no_answer(&error))?;
         let wish = match self.tls.encryption {
             Encryption::Login => ENCRYPT_OFF,
             Encryption::On | Encryption::Strict => ENCRYPT_ON,
             Encryption::Off => ENCRYPT_NOT_SUPPORTED,
         };
         *encryption(&mut asked).ok_or_else(foreign)? = wish;
-        server.write_all(&asked).await.map_err(no_answer)?;
-        server.flush().await.map_err(no_answer)?;
-        let mut answer = message(server).await.map_err(no_answer)?;
+        server.write_all(&asked).await.map_err(|error| no_answer(&error))?;
+        server.flush().await.map_err(|error| no_answer(&error))?;
+        let mut answer = message(server).await.map_err(|error| no_answer(&error))?;
         let agreed = agreed(self.tls.encryption, *encryption(&mut answer).ok_or_else(foreign)?)?;
-        self.driver.write_all(&answer).await.map_err(no_answer)?;
+        self.driver.write_all(&answer).await.map_err(|error| no_answer(&error))?;
         Ok(agreed)
     }
 }
@@ -255,7 +256,7 @@ pub(super) fn header(kind: u8, last: bool, content: usize) -> [u8; HEADER] {
     [kind, u8::from(last) * END_OF_MESSAGE, high, low, 0, 0, 1, 0]
 }
 
-fn no_answer(error: io::Error) -> EngineError {
+fn no_answer(error: &io::Error) -> EngineError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => foreign(),
         kind => EngineError::Unreachable(kind.to_string()),
@@ -266,6 +267,6 @@ fn foreign() -> EngineError {
     EngineError::Unreachable("it does not answer as SQL Server does".into())
 }
 
-fn no_tls(error: io::Error) -> EngineError {
+fn no_tls(error: &io::Error) -> EngineError {
     EngineError::Unreachable(crate::text_to_sql::engine::shortened(&format!("TLS: {error}")))
 }
