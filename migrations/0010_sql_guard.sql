@@ -13,6 +13,8 @@ alter table databases
     -- Null: as the server is set. 0: never by itself.
     add column sync_interval_hours integer,
     add column samples boolean not null default true,
+    -- Counts the changes of its tables, by syncs and by people: what a schema in memory is as old as.
+    add column schema_version bigint not null default 0,
     -- What the last sync that changed something changed.
     add column last_changes jsonb,
     -- Somebody asked for a sync that has not begun.

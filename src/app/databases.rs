@@ -8,6 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use quick_cache::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Mutex, time::timeout};
 use uuid::Uuid;
@@ -17,7 +18,7 @@ use super::{
     turns::{TooManyWaiting, Turn, Turns},
 };
 use crate::{
-    store::Sealed,
+    store::{Sealed, StoreError, Workspace, databases::Database},
     text_to_sql::{
         engine::{self, Access, EngineError, Estimate, Privileges, SqlEngine},
         guard::ReadOnlySql,
@@ -40,7 +41,12 @@ pub struct Databases {
     access: Access,
     engines: Mutex<HashMap<Uuid, Connected>>,
     turns: SyncMutex<HashMap<Uuid, Turns>>,
+    /// By database and version: reading the schema of a thousand tables takes longer than all else about a statement.
+    schemas: Cache<(Uuid, i64), Arc<Schema>>,
 }
+
+/// Schemas that are kept in memory; one may hold 32 MiB of sample values.
+const SCHEMAS: usize = 16;
 
 /// An engine and the sealed URL that it was connected by: another URL means another engine.
 struct Connected {
@@ -58,7 +64,7 @@ pub struct Checked {
 
 impl Databases {
     pub fn new(access: Access) -> Databases {
-        Databases { access, engines: Mutex::default(), turns: SyncMutex::default() }
+        Databases { access, engines: Mutex::default(), turns: SyncMutex::default(), schemas: Cache::new(SCHEMAS) }
     }
 
     /// What no retry mends about `url`: it is malformed, or leads where this server may not go. A server that cannot be
@@ -100,6 +106,17 @@ impl Databases {
         let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().clone();
         turns.admit(key)?;
         Ok(Visit { app: app.clone(), id, engine, url, key, turns })
+    }
+
+    /// The schema of a database, read again only when it has changed.
+    pub async fn schema(&self, workspace: &mut Workspace, database: &Database) -> Result<Arc<Schema>, StoreError> {
+        let key = (database.id, database.schema_version);
+        if let Some(schema) = self.schemas.get(&key) {
+            return Ok(schema);
+        }
+        let schema = Arc::new(workspace.schema(database).await?);
+        self.schemas.insert(key, Arc::clone(&schema));
+        Ok(schema)
     }
 
     /// Drops the connections of database `id`.

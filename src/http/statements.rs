@@ -108,7 +108,7 @@ async fn validate(
 ) -> Result<Json<Validation>, Problem> {
     let mut workspace = session.workspace().await?;
     let database = workspace.database(id).await?;
-    let schema = workspace.schema(&database).await?;
+    let schema = session.databases.schema(&mut workspace, &database).await?;
     workspace.commit().await?;
     ready(&database)?;
     let journal = journal(&session, id);
@@ -152,14 +152,14 @@ async fn target(session: &Session<CanAsk>, id: Uuid, limit: Option<usize>) -> Re
     let mut workspace = session.workspace().await?;
     let database = workspace.database(id).await?;
     ready(&database)?;
-    let schema = workspace.schema(&database).await?;
+    let schema = session.databases.schema(&mut workspace, &database).await?;
     let url = workspace.database_url(id).await?;
     workspace.commit().await?;
     let visit = session.databases.visit(&session.app, id, database.engine, url, session.caller.key_id)?;
     Ok(Target {
         database_id: id,
         engine: Arc::new(visit),
-        schema: schema.into(),
+        schema,
         policy: policy(session, &database),
         caps,
         cost: cost(session, &database),

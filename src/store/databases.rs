@@ -49,6 +49,9 @@ pub struct Database {
     pub last_synced_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    /// Another one means another schema.
+    #[serde(skip)]
+    pub schema_version: i64,
     #[serde(skip)]
     privileges: Option<Privileges>,
 }
@@ -127,6 +130,7 @@ struct DatabaseRow {
     max_estimated_cost: Option<f64>,
     sync_interval_hours: Option<i32>,
     samples: bool,
+    schema_version: i64,
     last_changes: Option<Json<Changes>>,
     table_count: i64,
     last_synced_at: Option<DateTime<Utc>>,
@@ -157,6 +161,7 @@ impl From<DatabaseRow> for Database {
             max_estimated_cost: row.max_estimated_cost,
             sync_interval_hours: row.sync_interval_hours,
             samples: row.samples,
+            schema_version: row.schema_version,
             last_changes: row.last_changes.map(|Json(changes)| changes),
             table_count: row.table_count,
             last_synced_at: row.last_synced_at,

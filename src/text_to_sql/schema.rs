@@ -92,6 +92,9 @@ pub struct Column {
     pub hidden: bool,
     #[serde(default)]
     pub masked: bool,
+    /// The type itself is an enumeration, so that a statement may name it in a cast.
+    #[serde(default)]
+    pub enumeration: bool,
     /// Labels of an enum type, or the values that a check allows; else empty.
     #[serde(default)]
     pub enum_values: Vec<String>,
@@ -194,6 +197,7 @@ impl Column {
             synonyms: Vec::new(),
             hidden: false,
             masked: false,
+            enumeration: false,
             enum_values: Vec::new(),
             sample_values: Vec::new(),
         }

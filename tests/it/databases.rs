@@ -8,6 +8,7 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use crate::{
     fake_openai::{FakeOpenAi, KEY},
+    mariadb::{self, Mariadb},
     support::{TestApp, fixture, new_user_database},
 };
 
@@ -226,4 +227,47 @@ async fn connection_strings_are_sealed_in_the_store() {
         sqlx::query_scalar("select url_sealed from databases").fetch_one(&mut connection).await.unwrap();
     assert!(!sealed.windows(6).any(|window| window == b"sqlite"), "the URL lies there in clear text");
     assert!(Path::new(&app.data_dir).join("secret.key").exists());
+}
+
+#[tokio::test]
+async fn mariadb_is_described_asked_and_never_written() {
+    let app = TestApp::start().await;
+    let server = Mariadb::shared();
+    let name = server
+        .new_database(
+            "create table customers (id int primary key, name varchar(40) not null, city varchar(40));
+             create table orders (id int primary key, customer_id int, total decimal(10, 2), status enum('open', 'paid'),
+                 foreign key (customer_id) references customers (id));
+             insert into customers values (1, 'Ann', 'Berlin'), (2, 'Bob', 'Paris');
+             insert into orders values (1, 1, 9.50, 'paid'), (2, 1, 20, 'open'), (3, 2, 0.25, 'paid')",
+        )
+        .await;
+    let database = app.connect(&server.url(mariadb::ADMIN, &name, "")).await;
+    let described = app.get(&format!("/v1/databases/{database}")).await.expect(StatusCode::OK);
+    assert_eq!(described["engine"], "mysql");
+    assert!(described["server_version"].as_str().unwrap().contains("MariaDB"), "{described:#}");
+    assert!(!described["warnings"].as_array().unwrap().is_empty(), "an administrator can do more than read");
+
+    let honest = "SELECT c.name, sum(o.total) AS s FROM Customers c JOIN orders o ON o.customer_id = c.id GROUP BY c.name ORDER BY s DESC";
+    let query = execute(&app, &database, honest).await;
+    assert_eq!(query["result"]["rows"], json!([["Ann", 29.5], ["Bob", 0.25]]), "{query:#}");
+    let asked = app
+        .post(&format!("/v1/databases/{database}/ask"), json!({"question": "How many customers are in Berlin?", "min_confidence": 0}))
+        .await
+        .expect(StatusCode::OK);
+    assert_eq!(asked["result"]["rows"], json!([[1]]), "{asked:#}");
+    for hostile in [
+        "DELETE FROM orders",
+        "SELECT * FROM mysql.user",
+        "SELECT 1 /*!50000 INTO OUTFILE '/tmp/x' */",
+        "SELECT load_file('/etc/passwd')",
+        "SELECT sleep(10)",
+        "SELECT @@version",
+    ] {
+        let refused = app.post(&format!("/v1/databases/{database}/execute"), json!({"sql": hostile})).await;
+        let problem = refused.expect(StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(problem["code"], "sql_rejected", "{hostile}: {problem:#}");
+    }
+    let all = execute(&app, &database, "SELECT count(*) FROM orders").await;
+    assert_eq!(all["result"]["rows"], json!([[3]]));
 }

@@ -104,6 +104,7 @@ impl Workspace {
             .bind(&row.told)
             .execute(self.connection())
             .await?;
+        self.count_schema_change(database.id).await?;
         Ok(row.table())
     }
 
@@ -120,6 +121,14 @@ impl Workspace {
         )
         .execute(self.connection())
         .await?;
+        self.count_schema_change(database).await
+    }
+
+    async fn count_schema_change(&mut self, database: Uuid) -> Result<(), StoreError> {
+        sqlx::query("update databases set schema_version = schema_version + 1 where id = $1")
+            .bind(database)
+            .execute(self.connection())
+            .await?;
         Ok(())
     }
 }

@@ -192,6 +192,7 @@ impl Workspace {
              set status = case when sync_requested_at is null then 'ready' else 'syncing' end,
                  error_code = null, error_detail = null, last_synced_at = now(), search_path = $2,
                  server_version = $3, privileges = $4, last_changes = coalesce($5, last_changes),
+                 schema_version = schema_version + 1,
                  sync_token = null, sync_until = null, sync_ended_at = now()
              where id = $1",
         )

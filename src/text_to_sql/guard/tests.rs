@@ -33,6 +33,7 @@ fn shop(engine: Engine) -> Schema {
             column.masked = column.name == "email";
             if column.name == "status" {
                 column.data_type = "order_status".into();
+                column.enumeration = true;
                 column.enum_values = vec!["open".into(), "paid".into()];
             }
         }

@@ -87,7 +87,7 @@ impl<'a> Walker<'a> {
     /// Whether a visible column has this type, and it is an enumeration.
     fn is_enumeration(&self, name: &str) -> bool {
         let mut columns = self.schema.visible_tables().flat_map(|table| table.visible_columns());
-        columns.any(|column| !column.enum_values.is_empty() && column.data_type == name)
+        columns.any(|column| column.enumeration && column.data_type == name)
     }
 
     fn type_not_allowed(&mut self, name: &str) {

@@ -89,7 +89,9 @@ const COLUMNS: &str = "
            t.typcategory::text, not a.attnotnull, d.description,
            coalesce((select array_agg(e.enumlabel::text order by e.enumsortorder)
                      from pg_enum e
-                     where e.enumtypid = t.oid), '{}')
+                     where e.enumtypid = t.oid), '{}'),
+           -- a domain over an enumeration may run functions of the database's own when it is cast to
+           t.typtype = 'e' and t.oid = a.atttypid
     from pg_attribute a
     left join base on base.domain = a.atttypid
                   and exists (select from pg_type b where b.oid = base.type and b.typtype <> 'd')
@@ -176,6 +178,7 @@ impl Catalog {
         let kind = column_kind(&base, row.try_get(5)?);
         let mut column = Column::found(row.try_get(2)?, row.try_get(3)?, kind, row.try_get(6)?);
         (column.description, column.enum_values) = (row.try_get(7)?, row.try_get(8)?);
+        column.enumeration = row.try_get(9)?;
         if let Some(relation) = self.relation_mut(row.try_get(0)?) {
             relation.numbers.push(number);
             relation.table.columns.push(column);
