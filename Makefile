@@ -10,7 +10,8 @@ setup: ## Fetch the embedded PostgreSQL and the embedding model into .cache (onc
 run: ## Build and start Almanac with the sample documents and the sample database; Ctrl-C stops it
 	@scripts/run
 
-test: setup ## Run every test
+test: ## Run every test
+	@scripts/setup --tests
 	cargo test --locked --doc
 	cargo test --locked --lib --bins --tests
 

@@ -28,6 +28,7 @@ mod mariadb;
 mod models;
 mod mssql;
 mod mutation;
+mod mysql;
 mod ocr;
 mod originals;
 mod rerank;

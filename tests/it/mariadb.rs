@@ -106,8 +106,11 @@ impl Drop for Mariadb {
 /// User and password of a login without limits.
 pub const ADMIN: &str = "admin:admin";
 
-const INIT: &str =
-    "create user admin@'%' identified by 'admin'; grant all privileges on *.* to admin@'%' with grant option;\n";
+/// A line a statement.
+const INIT: &str = "\
+create user admin@'%' identified by 'admin';
+grant all privileges on *.* to admin@'%' with grant option;
+";
 
 fn install(dir: &Path) {
     let mut command = Command::new(program("mariadb-install-db"));

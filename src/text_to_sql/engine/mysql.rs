@@ -57,7 +57,7 @@ impl Mysql {
             }
             Ok(Ok(None)) => {
                 busy.finish();
-                Err(EngineError::rejected("the statement returns no rows, or waits for values"))
+                Err(EngineError::rejected("only a query can run, without placeholders"))
             }
             Ok(Err(error)) => Err(busy.fail(&error, caps.deadline)),
             Err(_) => Err(EngineError::Timeout(caps.deadline)),

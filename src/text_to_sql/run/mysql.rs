@@ -21,14 +21,16 @@ pub(in crate::text_to_sql) struct Outcome {
     pub complete: bool,
 }
 
-/// Runs one statement in the transaction that the session is in; nothing if it would return no rows, or has
-/// placeholders.
+/// Runs one statement in the transaction that the session is in; nothing if it is no query, or has placeholders.
 pub(in crate::text_to_sql) async fn run(
     connection: &mut MySqlConnection,
     meter: &Meter,
     sql: &str,
     caps: &Caps,
 ) -> Result<Option<Outcome>, sqlx::Error> {
+    if !begins_as_query(sql) {
+        return Ok(None);
+    }
     let prepared = (&mut *connection).prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await?;
     if prepared.columns().is_empty() || !matches!(prepared.parameters(), Some(Either::Right(0))) {
         return Ok(None);
@@ -44,6 +46,13 @@ pub(in crate::text_to_sql) async fn run(
         }
     }
     Ok(Some(Outcome { rows: collector.finish(), complete: true }))
+}
+
+/// `analyze table` and the like have columns too, and no transaction holds them back.
+fn begins_as_query(sql: &str) -> bool {
+    let start = sql.trim_start().trim_start_matches(['(', ' ']);
+    let word = start.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    ["select", "with", "values"].iter().any(|query| word.eq_ignore_ascii_case(query))
 }
 
 /// What a row holds as text, whatever its column says; catalogs of different versions type their columns differently.

@@ -121,7 +121,7 @@ fn settings(full_group_by: bool) -> String {
     let lock = LOCK_WAIT.as_secs();
     format!(
         "set session sql_mode = '{mode}', session time_zone = '+00:00', session lock_wait_timeout = {lock},
-             session innodb_lock_wait_timeout = {lock}, session sql_select_limit = default,
+             session innodb_lock_wait_timeout = {lock}, session sql_select_limit = 18446744073709551615,
              session sql_safe_updates = 0, session autocommit = 1;
          set names utf8mb4;
          -- reading takes no locks, not even on a server that is serializable for its own programs

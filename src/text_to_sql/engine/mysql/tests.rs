@@ -26,7 +26,7 @@ async fn every_type_becomes_json_by_the_stated_rule() {
              aa json, ab point, ac uuid, ad inet6, ae longtext, af date);
          set sql_mode = '', time_zone = '+00:00';
          insert into t values (-128, 255, true, -32768, -8388608, 4294967295, 9007199254740993, 18446744073709551615,
-             12.50, 1 / 3, 0.1, 1e300, b'10101', 2024,
+             12.50, '0.33333333333333333333', 0.1, 1e300, b'10101', 2024,
              '2024-02-29', '2024-02-29 10:30:00.5', '2024-02-29 10:30:00.25', '-838:59:58.5', 'ab', 'naïve',
              'é', x'dead', x'beef', x'deadbeef', 'off', 'a,b',
              '{\"a\": [1, null]}', point(1, 2), 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '::1', 'long', '0000-00-00')",
@@ -125,7 +125,7 @@ async fn a_statement_ends_at_its_deadline() {
     let caps = Caps { deadline: Duration::from_millis(400), ..Caps::default() };
     for slow in [
         "select sleep(60)",
-        "select count(*) from seq_1_to_100000000000",
+        "select sum(seq) from seq_1_to_100000000000",
         "select benchmark(1000000000000, md5('x'))",
         "with recursive n(i) as (select 1 union all select i + 1 - 1 from n) select count(*) from n",
     ] {
@@ -246,6 +246,8 @@ async fn nothing_is_written_even_by_an_administrator_and_past_the_guard() {
         "prepare x from 'drop table t'",
         "analyze table t",
         "optimize table t",
+        "show tables",
+        "explain select 1",
         "select ? from t",
         "select * from t where a = ?",
     ] {
@@ -330,7 +332,7 @@ async fn a_session_is_the_same_whatever_the_server_is_set_to() {
 #[tokio::test]
 async fn an_error_over_a_value_does_not_tell_the_value() {
     let database = Database::new("create table t (a text); insert into t values ('secret-value')").await;
-    for sql in ["select extractvalue(1, concat('~', a)) from t", "select a regexp concat('(', a) from t"] {
+    for sql in ["select extractvalue(1, concat('~', a)) from t", "select updatexml(1, concat('~', a), 1) from t"] {
         let error = database.run(sql).await.unwrap_err();
         assert!(matches!(error, EngineError::Rejected { .. }) && !error.to_string().contains("secret"), "{error:?}");
     }
