@@ -252,7 +252,10 @@ async fn mariadb_is_described_asked_and_never_written() {
     let query = execute(&app, &database, honest).await;
     assert_eq!(query["result"]["rows"], json!([["Ann", 29.5], ["Bob", 0.25]]), "{query:#}");
     let asked = app
-        .post(&format!("/v1/databases/{database}/ask"), json!({"question": "How many customers are in Berlin?", "min_confidence": 0}))
+        .post(
+            &format!("/v1/databases/{database}/ask"),
+            json!({"question": "How many customers are in Berlin?", "min_confidence": 0}),
+        )
         .await
         .expect(StatusCode::OK);
     assert_eq!(asked["result"]["rows"], json!([[1]]), "{asked:#}");

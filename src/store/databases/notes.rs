@@ -84,6 +84,8 @@ impl Workspace {
         table: Uuid,
         notes: &TableNotes,
     ) -> Result<Table, StoreError> {
+        // The database before its tables, as a sync locks them.
+        self.count_schema_change(database.id).await?;
         let mut row: TableRow = sqlx::query_as(
             "select id, found, told from tables where database_id = $1 and id = $2 and gone_at is null for update",
         )
@@ -104,7 +106,6 @@ impl Workspace {
             .bind(&row.told)
             .execute(self.connection())
             .await?;
-        self.count_schema_change(database.id).await?;
         Ok(row.table())
     }
 

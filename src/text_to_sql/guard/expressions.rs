@@ -221,7 +221,7 @@ impl<'a> Walker<'a> {
             Expr::Identifier(ident) if self.is_loose_text(value) => {
                 self.name(ident);
                 if let Some(range) = self.words.range(ident.span) {
-                    self.rewrites.push(Rewrite { range, with: format!("'{}'", ident.value.replace('\'', "''")) });
+                    self.rewrites.push(Rewrite::new(range, format!("'{}'", ident.value.replace('\'', "''"))));
                 }
             }
             _ => self.expressions([value]),

@@ -400,8 +400,8 @@ impl<'a> Walker<'a> {
         let Some(range) = self.words.range(name.span).filter(|_| misspelled || bare) else { return };
         let schema = if bare { format!("{}.", self.schema_name(&table.schema)) } else { String::new() };
         let rewrite = match misspelled {
-            true => Rewrite { range, with: format!("{schema}{}", self.dialect.quoted(&table.name)) },
-            false => Rewrite { range: range.start..range.start, with: schema },
+            true => Rewrite::new(range, format!("{schema}{}", self.dialect.quoted(&table.name))),
+            false => Rewrite { only_qualifies: true, ..Rewrite::new(range.start..range.start, schema) },
         };
         self.rewrites.push(rewrite);
     }
@@ -422,7 +422,7 @@ impl<'a> Walker<'a> {
             (Ok(filtered), Some((first, last))) => {
                 let name = self.dialect.quoted(&self.schema.tables[index].name);
                 let alias = if alias.is_none() { format!(" as {name}") } else { String::new() };
-                self.rewrites.push(Rewrite { range: first.start..last.end, with: format!("{}{alias}", filtered.text) });
+                self.rewrites.push(Rewrite::new(first.start..last.end, format!("{}{alias}", filtered.text)));
             }
             (Err(violations), _) => violations.into_iter().for_each(|it| self.refuse(it.code, it.detail)),
             (Ok(_), None) => self.not_allowed("A table name here"),
@@ -449,7 +449,7 @@ impl<'a> Walker<'a> {
         let is = |table: &Table| table.schema == schema.value && table.name == name.value && table.row_filter.is_some();
         let index = self.schema.tables.iter().position(|table| is(table) && !table.hidden)?;
         let filtered = self.row_filter(index).ok()?;
-        let (start, text) = self.words.from_before(select.select_token.0.span)?;
+        let (start, text) = self.words.text_from_before(select.select_token.0.span)?;
         if !text.starts_with(&filtered.text) {
             return None;
         }

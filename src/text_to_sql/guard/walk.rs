@@ -32,6 +32,14 @@ pub struct Findings {
 pub struct Rewrite {
     pub range: Range<usize>,
     pub with: String,
+    /// Puts the schema of a table before its name, and changes nothing else.
+    pub only_qualifies: bool,
+}
+
+impl Rewrite {
+    pub fn new(range: Range<usize>, with: String) -> Self {
+        Self { range, with, only_qualifies: false }
+    }
 }
 
 /// More would not help anybody to repair the statement.
@@ -404,7 +412,7 @@ impl<'a> Walker<'a> {
         if relations.iter().any(|relation| !relation.hidden.is_empty()) {
             let names: Vec<String> = relations.iter().flat_map(|relation| self.spelled_columns(relation)).collect();
             match self.words.range(at).filter(|_| !merged && !names.is_empty()) {
-                Some(range) => self.rewrites.push(Rewrite { range, with: names.join(", ") }),
+                Some(range) => self.rewrites.push(Rewrite::new(range, names.join(", "))),
                 None => self.not_allowed("`*` here (name the columns)"),
             }
         }
@@ -425,7 +433,7 @@ impl<'a> Walker<'a> {
             match first.zip(last) {
                 Some((first, last)) if !relation.columns.is_empty() => {
                     let with = self.spelled_columns(&relation).join(", ");
-                    self.rewrites.push(Rewrite { range: first.start..last.end, with });
+                    self.rewrites.push(Rewrite::new(first.start..last.end, with));
                 }
                 _ => self.not_allowed("The whole row of this table (name the columns)"),
             }
@@ -714,7 +722,7 @@ impl<'a> Walker<'a> {
             && found.filtered
             && let Some((schema, table)) = self.words.range(schema.span).zip(self.words.range(table.span))
         {
-            self.rewrites.push(Rewrite { range: schema.start..table.start, with: String::new() });
+            self.rewrites.push(Rewrite::new(schema.start..table.start, String::new()));
         }
         Some(found)
     }

@@ -43,7 +43,7 @@ impl<'a> Words<'a> {
     }
 
     /// The text from the token before the one at `span` on, and where it begins.
-    pub fn from_before(&self, span: Span) -> Option<(usize, &'a str)> {
+    pub fn text_from_before(&self, span: Span) -> Option<(usize, &'a str)> {
         let start = self.canonical.lexemes[self.index(span)?.checked_sub(1)?].range.start;
         Some((start, &self.canonical.text[start..]))
     }
