@@ -17,6 +17,7 @@ use sqlx::{
     sqlite::SqliteConnectOptions,
 };
 
+use crate::mariadb;
 use crate::support::{new_database, scratch_dir};
 
 const ALMANAC: &str = env!("CARGO_BIN_EXE_almanac");
@@ -111,9 +112,23 @@ async fn honest_lines_return_the_rows_of_their_original_on_sqlite() {
     .await;
 }
 
+#[tokio::test]
+async fn honest_lines_return_the_rows_of_their_original_on_mariadb() {
+    let server = mariadb::Mariadb::shared();
+    let name = server.new_database(&fixture("mysql", "schema")).await;
+    let mut connection = server.admin(&name).await;
+    sqlx::raw_sql("set sql_mode = '', time_zone = '+00:00'").execute(&mut connection).await.unwrap();
+    let engine = connect(&server.url(mariadb::ADMIN, &name, "").into(), &Access::default()).await.unwrap();
+    same_rows("mysql", engine.as_ref(), async |sql| {
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
+        texts(&rows)
+    })
+    .await;
+}
+
 /// Holds the guard to it that what it lets through means what was written. `fetch` runs any text, past the guard, and
-/// gives each row as text. For MariaDB, `tests/it/mariadb.rs` calls it with its own server.
-pub async fn same_rows(dialect: &str, engine: &dyn SqlEngine, mut fetch: impl AsyncFnMut(String) -> Vec<String>) {
+/// gives each row as text.
+async fn same_rows(dialect: &str, engine: &dyn SqlEngine, mut fetch: impl AsyncFnMut(String) -> Vec<String>) {
     let schema = engine.introspect(&Samples::none()).await.unwrap();
     for sql in statements(dialect, "benign") {
         let passed = guard::check(&sql, &schema, &Policy::default()).unwrap_or_else(|why| panic!("{sql}: {why:?}"));
