@@ -41,7 +41,11 @@ impl Mariadb {
     pub fn start() -> Mariadb {
         let dir = env::temp_dir().join(format!("almanac-mariadb-{}", Uuid::now_v7().simple()));
         fs::create_dir_all(dir.join("data")).unwrap();
-        fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).unwrap();
+        // A server that starts clears its folder for temporary tables of what others left there, as it thinks.
+        fs::create_dir(dir.join("tmp")).unwrap();
+        for (name, mode) in [("", 0o755), ("tmp", 0o1777)] {
+            fs::set_permissions(dir.join(name), PermissionsExt::from_mode(mode)).unwrap();
+        }
         for (name, text) in [("init.sql", INIT), ("cert.pem", CERTIFICATE), ("key.pem", KEY)] {
             fs::write(dir.join(name), text).unwrap();
         }
@@ -130,7 +134,9 @@ fn options(dir: &Path) -> Vec<String> {
     ]
     .map(String::from)
     .into();
-    options.push(format!("--datadir={}", dir.join("data").display()));
+    for name in ["data", "tmp"] {
+        options.push(format!("--{name}dir={}", dir.join(name).display()));
+    }
     // As root the server changes to an account without rights.
     if fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
         options.push("--user=nobody".into());

@@ -1,5 +1,6 @@
 //! What the driver's errors mean to a caller.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use sqlx::mysql::MySqlDatabaseError;
@@ -12,6 +13,8 @@ use crate::text_to_sql::engine::shortened;
 pub(super) fn connect_failure(error: &sqlx::Error) -> EngineError {
     let Some(database) = database_error(error) else {
         return EngineError::Unreachable(match error {
+            // What the TLS library finds wrong comes as an error of the wire.
+            sqlx::Error::Io(error) if error.kind() == ErrorKind::InvalidData => shortened(&format!("TLS: {error}")),
             sqlx::Error::Io(error) => error.kind().to_string(),
             sqlx::Error::Tls(error) => shortened(&format!("TLS: {error}")),
             error if error.to_string().contains("authentication plugin") => {

@@ -129,24 +129,26 @@ fn settings(full_group_by: bool) -> String {
     )
 }
 
-/// Memory for one statement: enough for an honest question, and many of them do no harm.
+/// Memory for one statement, and room on the server's disk: enough for an honest question, and many of them do no harm.
 fn bounds(is_mariadb: bool) -> String {
-    let own = match is_mariadb {
-        true => {
-            ", session max_session_mem_used = least(@@max_session_mem_used, 268435456),
-             session tmp_disk_table_size = least(@@tmp_disk_table_size, 4294967296)"
-        }
-        false => "",
+    let common = [
+        ("sort_buffer_size", 32 << 20),
+        ("join_buffer_size", 32 << 20),
+        ("read_rnd_buffer_size", 32 << 20),
+        ("tmp_table_size", 64 << 20),
+        ("max_heap_table_size", 64 << 20),
+    ];
+    let of_mariadb = [("max_session_mem_used", 256 << 20), ("tmp_disk_table_size", 4_u64 << 30)];
+    let own: &[_] = if is_mariadb { &of_mariadb } else { &[] };
+    // MariaDB ends a recursion after these rounds as if it were complete; the deadline ends one without end.
+    let rounds = if is_mariadb { ", session max_recursive_iterations = 4294967295" } else { "" };
+    let bound = |(name, most): &(&str, u64)| {
+        // Without the cast the smaller of the two is a decimal, which MariaDB then takes for 0.
+        format!("session {name} = least(@@{name}, cast({most} as unsigned))")
     };
-    format!(
-        "set session sort_buffer_size = least(@@sort_buffer_size, 33554432),
-             session join_buffer_size = least(@@join_buffer_size, 33554432),
-             session read_rnd_buffer_size = least(@@read_rnd_buffer_size, 33554432),
-             session tmp_table_size = least(@@tmp_table_size, 67108864),
-             session max_heap_table_size = least(@@max_heap_table_size, 67108864),
-             -- what is longer is cut off in silence: the default of MySQL is a kilobyte
-             session group_concat_max_len = 1048576{own}"
-    )
+    let bounds: Vec<String> = common.iter().chain(own).map(bound).collect();
+    // What is longer is cut off in silence: the default of MySQL is a kilobyte.
+    format!("set {}, session group_concat_max_len = 1048576{rounds}", bounds.join(", "))
 }
 
 /// Begins the transaction that one use of a session lives in.

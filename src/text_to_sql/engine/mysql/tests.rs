@@ -59,14 +59,14 @@ async fn every_type_becomes_json_by_the_stated_rule() {
         ("x", "blob", json!("3q2+7w==")),
         ("y", "enum", json!("off")),
         ("z", "char", json!("a,b")),
-        ("aa", "longtext", json!("{\"a\": [1, null]}")),
+        ("aa", "text", json!("{\"a\": [1, null]}")),
         ("ab", "geometry", json!("AAAAAAEBAAAAAAAAAAAA8D8AAAAAAAAAQA==")),
         ("ac", "char", json!("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")),
         ("ad", "char", json!("::1")),
-        ("ae", "longtext", json!("long")),
+        ("ae", "text", json!("long")),
         ("af", "date", json!("0000-00-00")),
         ("null", "null", Value::Null),
-        ("a + null", "bigint", Value::Null),
+        ("a + null", "double", Value::Null),
         ("1 / 0", "decimal", Value::Null),
         ("now() = utc_timestamp()", "int", json!(1)),
         ("'a' || 'b'", "int", json!(0)),
@@ -125,8 +125,7 @@ async fn a_statement_ends_at_its_deadline() {
     let caps = Caps { deadline: Duration::from_millis(400), ..Caps::default() };
     for slow in [
         "select sleep(60)",
-        "select sum(seq) from seq_1_to_100000000000",
-        "select benchmark(1000000000000, md5('x'))",
+        "select count(*) from seq_1_to_100000000000 where md5(seq) = 'x'",
         "with recursive n(i) as (select 1 union all select i + 1 - 1 from n) select count(*) from n",
     ] {
         let began = Instant::now();
@@ -276,7 +275,8 @@ async fn one_statement_never_sees_what_another_left_in_the_session() {
         ["select @tenant := 'other'", "select get_lock('almanac', 0)", "select last_insert_id(42)", "show tables"]
     {
         let _ = database.run(statement).await;
-        database.becomes_idle().await;
+        // The server lets go of a lock when it has noticed that the connection is closed.
+        database.wait_until("is_used_lock('almanac') is null").await;
         let session =
             "select @tenant, is_used_lock('almanac'), last_insert_id(), @@sql_mode, @@autocommit, @@time_zone,
                               @@character_set_client, @@character_set_results, @@max_statement_time, @@tx_read_only";
@@ -315,7 +315,7 @@ async fn a_session_is_the_same_whatever_the_server_is_set_to() {
     let mut admin = server.admin(&name).await;
     let hostile = "set global sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES,ONLY_FULL_GROUP_BY', global time_zone = '+09:00',
         global sql_select_limit = 1, global tx_isolation = 'SERIALIZABLE', global autocommit = 0,
-        global character_set_server = latin1, global init_connect = 'set sql_mode = ORACLE, names latin1'";
+        global character_set_server = latin1, global max_session_mem_used = 8388608, global init_connect = 'set sql_mode = ORACLE, names latin1'";
     sqlx::raw_sql(hostile).execute(&mut admin).await.unwrap();
     let engine = Mysql::connect(&server.url("u:p", &name, ""), &Access::default()).await.unwrap();
     let rows = engine
@@ -327,6 +327,17 @@ async fn a_session_is_the_same_whatever_the_server_is_set_to() {
     assert_eq!(json!(rows.rows), json!([row, row]));
     let ungrouped = engine.run_text("select a, count(*) from t group by b", &Caps::default()).await;
     assert!(matches!(ungrouped, Err(EngineError::Rejected { .. })), "{ungrouped:?}");
+    let hungry = "select md5(seq), count(*) from seq_1_to_300000 group by md5(seq) order by 2 limit 3";
+    let error = engine.run_text(hungry, &Caps::default()).await.unwrap_err();
+    assert_eq!(error, EngineError::TooLarge("it ran into the limit of a session's memory".into()));
+}
+
+#[tokio::test]
+async fn a_statement_has_its_share_of_the_server_and_no_more() {
+    let database = Database::new("").await;
+    let bounds =
+        "select @@tmp_disk_table_size, @@max_session_mem_used, @@tmp_table_size <= 64 << 20, @@group_concat_max_len";
+    assert_eq!(json!(database.run(bounds).await.unwrap().rows), json!([[4_u64 << 30, 256 << 20, 1, 1 << 20]]));
 }
 
 #[tokio::test]
@@ -447,7 +458,8 @@ impl Database {
         let ids = self.admin_value("select group_concat(id) from information_schema.processlist where db = database() and id <> connection_id()").await;
         for id in ids.split(',') {
             let kill = AssertSqlSafe(format!("kill {id}"));
-            sqlx::raw_sql(kill).execute(&mut self.admin().await).await.unwrap();
+            // One may have ended by itself meanwhile.
+            let _ = sqlx::raw_sql(kill).execute(&mut self.admin().await).await;
         }
     }
 

@@ -62,7 +62,8 @@ fn literals(list: &str, backslashes: bool) -> Option<Vec<String>> {
     let mut rest = list.trim_start();
     loop {
         let (prefix, quoted) = rest.split_at(rest.find('\'')?);
-        if !prefix.is_empty() && !(prefix.starts_with('_') && prefix[1..].bytes().all(|b| b.is_ascii_alphanumeric())) {
+        let is_charset = |set: &str| set.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !prefix.is_empty() && !prefix.strip_prefix('_').is_some_and(is_charset) {
             return None;
         }
         let (value, after) = literal(&quoted[1..], backslashes)?;
