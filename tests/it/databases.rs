@@ -192,7 +192,7 @@ async fn a_database_that_cannot_be_reached_or_may_not_be_is_a_clear_problem() {
     let app = TestApp::start().await;
     let create = |url: &str| app.post("/v1/databases", json!({"name": uuid::Uuid::now_v7(), "url": url}));
     for url in [
-        "oracle://a:secret@127.0.0.1/b",
+        "mysql://a:secret@169.254.169.254/b",
         "nonsense",
         "sqlite:/etc/passwd",
         "sqlite:../../secret.key",
