@@ -95,6 +95,9 @@ as $$
 $$;
 drop function unfinished_syncs();
 
+-- An answer may hold rows that other keys must not read: it is its own key's, and the administrators'.
+alter table sql_queries add column key_id uuid;
+
 -- What row filters compare with: `tenant` is 42.
 alter table api_keys
     add column attributes jsonb not null default '{}',
@@ -156,6 +159,8 @@ create table audit_logs (
     constraint ck_audit_logs_action check (action in ('validate', 'execute', 'ask', 'candidate')),
     constraint ck_audit_logs_sql check ((sql is null) = (sql_sha256 is null))
 ) partition by range (created_at);
+-- What was decided stays decided: partitions go by retention alone.
+revoke delete, truncate on audit_logs from almanac_server;
 create index idx_audit_logs_workspace_id_id on audit_logs (workspace_id, id desc);
 create index idx_audit_logs_database_id_id on audit_logs (database_id, id desc);
 call protect('audit_logs');

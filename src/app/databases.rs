@@ -122,7 +122,8 @@ impl Databases {
     /// Drops the connections of database `id`.
     pub async fn forget(&self, id: Uuid) {
         let known = self.engines.lock().await.remove(&id);
-        if let Some(known) = known {
+        // Statements that wait or run have it too: they end first, and its connections close when they are idle.
+        if let Some(known) = known.filter(|known| Arc::strong_count(&known.engine) == 1) {
             known.engine.close().await;
         }
     }

@@ -147,14 +147,14 @@ pub fn login_can_do_more(privileges: &Privileges) -> String {
     format!("The login can do more than read, and this database must have one that cannot. {}", warnings.join(" "))
 }
 
-/// Values of what people have hidden or masked are not even read.
+/// Values of what people have hidden or masked, or show to some only, are not even read.
 fn samples(app: &App, plan: SyncPlan) -> Samples {
     let (mut hidden_tables, mut closed_columns) = (BTreeSet::new(), BTreeSet::new());
     for (schema, table, told) in plan.told {
         for (column, _) in told.columns.iter().filter(|(_, notes)| notes.is_closed()) {
             closed_columns.insert((schema.clone(), table.clone(), column.clone()));
         }
-        if told.hidden == Some(true) {
+        if told.is_closed() {
             hidden_tables.insert((schema, table));
         }
     }

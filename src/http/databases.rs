@@ -108,6 +108,7 @@ async fn create(
         samples: body.samples,
     })?;
     let engine = check_url(&session.app, &body.url, rules.require_read_only == Some(true)).await?;
+    check_functions(engine, &rules)?;
     let id = Uuid::now_v7();
     let url = session.sealer.seal(id, &body.url).map_err(Problem::internal)?;
     let mut workspace = session.workspace().await?;
@@ -166,6 +167,19 @@ fn checked(mut rules: DatabaseRules) -> Result<DatabaseRules, Problem> {
     Ok(rules)
 }
 
+/// On these engines a function of the database's own is only found by its schema.
+fn check_functions(engine: Engine, rules: &DatabaseRules) -> Result<(), Problem> {
+    let needs_schema = matches!(engine, Engine::Postgres | Engine::Mssql);
+    let bare = rules.approved_functions.iter().flatten().position(|function| !function.contains('.'));
+    match bare.filter(|_| needs_schema) {
+        Some(index) => {
+            let pointer = format!("/approved_functions/{index}");
+            Err(Problem::invalid(pointer, "must name the function's schema too: schema.name"))
+        }
+        None => Ok(()),
+    }
+}
+
 fn is_function_name(text: &str) -> bool {
     let is_word = |word: &str| {
         word.starts_with(|first: char| first.is_alphabetic() || first == '_')
@@ -221,6 +235,11 @@ async fn change(
         None => None,
     };
     let moved = url.is_some();
+    let engine = match &url {
+        Some((engine, _)) => *engine,
+        None => session.workspace().await?.database(id).await?.engine,
+    };
+    check_functions(engine, &rules)?;
     let look_again = moved || rules.require_read_only.is_some() || rules.samples == Some(true);
     let mut workspace = session.workspace().await?;
     let change = DatabaseChange { name: body.name, description: body.description, url, rules };

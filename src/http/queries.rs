@@ -1,4 +1,5 @@
-//! `/v1/queries`: what was asked, and what the answers were.
+//! `/v1/queries`: what was asked, and what the answers were. A key sees its own, an administrator's key all: answers hold
+//! rows that a row filter keeps from other keys.
 
 use axum::{Json, http::HeaderMap, response::Response};
 use serde::Deserialize;
@@ -34,7 +35,8 @@ struct QueryParams {
         (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn queries(session: Session<CanAsk>, Params(params): Params<QueryParams>) -> Result<Json<Page<Query>>, Problem> {
     let page = PageParams { limit: params.limit, cursor: params.cursor };
-    let rows = session.workspace().await?.queries(params.database_id, page.after()?, page.rows()?).await?;
+    let reader = session.only_own();
+    let rows = session.workspace().await?.queries(reader, params.database_id, page.after()?, page.rows()?).await?;
     let queries = rows
         .into_iter()
         .map(|(_, answer)| serde_json::from_value(answer))
@@ -49,7 +51,7 @@ async fn queries(session: Session<CanAsk>, Params(params): Params<QueryParams>) 
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn query(session: Session<CanAsk>, Id(id): Id, headers: HeaderMap) -> Result<Response, Problem> {
-    let (mut answer, result) = session.workspace().await?.query(id).await?;
+    let (mut answer, result) = session.workspace().await?.query(id, session.only_own()).await?;
     answer["result"] = result;
     let query: Query = serde_json::from_value(answer).map_err(Problem::internal)?;
     Ok(respond(query, &headers))

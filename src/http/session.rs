@@ -54,6 +54,20 @@ impl<S> Session<S> {
         Ok(self.app.store.workspace(self.caller.workspace_id).await?)
     }
 
+    /// The same for reading only, and every statement sees one moment.
+    pub async fn snapshot(&self) -> Result<Workspace, Problem> {
+        Ok(self.app.store.snapshot(self.caller.workspace_id).await?)
+    }
+
+    /// The key whose own things alone may be seen; none for an administrator's.
+    pub fn only_own(&self) -> Option<Uuid> {
+        (!self.is_administrator()).then_some(self.caller.key_id)
+    }
+
+    pub fn is_administrator(&self) -> bool {
+        self.caller.scopes.contains(&Scope::Admin)
+    }
+
     pub fn workspace_id(&self) -> Uuid {
         self.caller.workspace_id
     }

@@ -85,7 +85,7 @@ async fn ask(
     }
     let min_confidence = check_share("/min_confidence", body.min_confidence)?.unwrap_or(session.config.min_confidence);
     if let Some(previous) = body.previous_query_id {
-        let (known, _) = session.workspace().await?.query(previous).await?;
+        let (known, _) = session.workspace().await?.query(previous, session.only_own()).await?;
         if known["database_id"] != id.to_string() {
             return Err(Problem::invalid("/previous_query_id", "is a query of another database"));
         }
@@ -149,7 +149,8 @@ async fn target(session: &Session<CanAsk>, id: Uuid, limit: Option<usize>) -> Re
         }
         caps.rows = rows;
     }
-    let mut workspace = session.workspace().await?;
+    // One moment: a URL that changes meanwhile must not meet the schema of the old one.
+    let mut workspace = session.snapshot().await?;
     let database = workspace.database(id).await?;
     ready(&database)?;
     let schema = session.databases.schema(&mut workspace, &database).await?;
@@ -213,7 +214,8 @@ async fn keep(session: &Session<CanAsk>, query: &Query) {
         let result = answer["result"].take();
         let (question, sql) = (query.question.as_deref(), query.sql.as_deref());
         let mut workspace = session.workspace().await?;
-        workspace.save_query(query.id, query.database_id, question, sql, &answer, &result).await?;
+        let key = session.caller.key_id;
+        workspace.save_query(query.id, key, query.database_id, question, sql, &answer, &result).await?;
         workspace.commit().await.map_err(Problem::from)
     };
     if let Err(problem) = kept.await {

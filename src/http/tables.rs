@@ -35,7 +35,8 @@ const MAX_FILTER: usize = 4_000;
 async fn schema(session: Session<CanRead>, Id(id): Id) -> Result<Json<Schema>, Problem> {
     let mut workspace = session.workspace().await?;
     let database = workspace.database(id).await?;
-    Ok(Json(workspace.schema(&database).await?.for_reading()))
+    let schema = workspace.schema(&database).await?.for_reading();
+    Ok(Json(if session.is_administrator() { schema } else { schema.for_callers() }))
 }
 
 /// Say what the catalog does not: descriptions, synonyms, what is hidden or masked, which rows may be read
@@ -60,7 +61,7 @@ async fn note_table(
     }
     let table = workspace.note_table(&database, table_id, &notes).await?;
     workspace.commit().await?;
-    Ok(Json(table))
+    Ok(Json(table.for_reading()))
 }
 
 /// Notes are a few paragraphs a table, without what PostgreSQL cannot keep.

@@ -10,6 +10,7 @@ impl Workspace {
     pub async fn save_query(
         &mut self,
         id: Uuid,
+        key_id: Uuid,
         database_id: Uuid,
         question: Option<&str>,
         sql: Option<&str>,
@@ -17,50 +18,62 @@ impl Workspace {
         result: &Value,
     ) -> Result<(), StoreError> {
         let workspace_id = self.id();
-        sqlx::query!(
-            "insert into sql_queries (id, workspace_id, database_id, question, sql, answer, result)
-             values ($1, $2, $3, $4, $5, $6, $7)",
-            id,
-            workspace_id,
-            database_id,
-            question,
-            sql,
-            answer,
-            result
+        sqlx::query(
+            "insert into sql_queries (id, workspace_id, key_id, database_id, question, sql, answer, result)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
+        .bind(id)
+        .bind(workspace_id)
+        .bind(key_id)
+        .bind(database_id)
+        .bind(question)
+        .bind(sql)
+        .bind(answer)
+        .bind(result)
         .execute(self.connection())
         .await?;
         Ok(())
     }
 
-    /// An answer and its rows.
-    pub async fn query(&mut self, id: Uuid) -> Result<(Value, Value), StoreError> {
-        let row = sqlx::query!("select answer, result from sql_queries where id = $1", id)
-            .fetch_one(self.connection())
-            .await?;
-        Ok((row.answer, row.result.unwrap_or(Value::Null)))
+    /// An answer and its rows, if it was given to `key_id`; none: whoever it was given to.
+    pub async fn query(&mut self, id: Uuid, key_id: Option<Uuid>) -> Result<(Value, Value), StoreError> {
+        let (answer, result): (Value, Option<Value>) = sqlx::query_as(
+            "select answer, result
+             from sql_queries
+             where id = $1
+               and ($2::uuid is null or key_id = $2)",
+        )
+        .bind(id)
+        .bind(key_id)
+        .fetch_one(self.connection())
+        .await?;
+        Ok((answer, result.unwrap_or(Value::Null)))
     }
 
-    /// Newest first, from `after` on, of one database or of all; without the rows, which may be large.
+    /// Newest first, from `after` on, of one database or of all, and of one key or of all; without the rows, which may be
+    /// large.
     pub async fn queries(
         &mut self,
+        key_id: Option<Uuid>,
         database_id: Option<Uuid>,
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<(Uuid, Value)>, StoreError> {
-        let rows = sqlx::query!(
-            r#"select id, answer
+        let rows = sqlx::query_as(
+            "select id, answer
              from sql_queries
              where ($1::uuid is null or database_id = $1)
                and ($2::uuid is null or id < $2)
+               and ($3::uuid is null or key_id = $3)
              order by id desc
-             limit $3"#,
-            database_id,
-            after,
-            limit
+             limit $4",
         )
+        .bind(database_id)
+        .bind(after)
+        .bind(key_id)
+        .bind(limit)
         .fetch_all(self.connection())
         .await?;
-        Ok(rows.into_iter().map(|row| (row.id, row.answer)).collect())
+        Ok(rows)
     }
 }

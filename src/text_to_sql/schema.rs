@@ -139,9 +139,24 @@ const SHOWN_SAMPLES: usize = 10;
 impl Schema {
     /// For people: a few sample values a column instead of all that questions are matched with.
     pub fn for_reading(mut self) -> Schema {
-        for column in self.tables.iter_mut().flat_map(|table| &mut table.columns) {
-            column.sample_values.truncate(SHOWN_SAMPLES);
-        }
+        self.tables = self.tables.into_iter().map(Table::for_reading).collect();
+        self
+    }
+
+    /// For callers who make no rules: what is hidden does not exist for them, and rules are not told.
+    pub fn for_callers(mut self) -> Schema {
+        self.tables.retain(|table| !table.hidden);
+        let visible: Vec<Table> = self.tables.iter().map(Table::for_callers).collect();
+        let shown = |key: &ForeignKey| {
+            let mut tables = visible.iter();
+            tables.any(|table| {
+                table.schema == key.referenced_schema
+                    && table.name == key.referenced_table
+                    && table.has_columns(&key.referenced_columns)
+            })
+        };
+        self.tables.clone_from(&visible);
+        self.tables.iter_mut().for_each(|table| table.foreign_keys.retain(shown));
         self
     }
 
@@ -177,6 +192,29 @@ impl Table {
             indexes: Vec::new(),
             row_count: None,
         }
+    }
+
+    pub fn for_reading(mut self) -> Table {
+        self.columns.iter_mut().for_each(|column| column.sample_values.truncate(SHOWN_SAMPLES));
+        self
+    }
+
+    fn for_callers(&self) -> Table {
+        let mut table = Table { row_filter: None, ..self.clone() };
+        table.columns.retain(|column| !column.hidden);
+        for column in table.columns.iter_mut().filter(|column| column.masked) {
+            column.enum_values.clear();
+        }
+        if self.columns.iter().any(|column| column.hidden && self.primary_key.contains(&column.name)) {
+            table.primary_key.clear();
+        }
+        table.foreign_keys = self.foreign_keys.iter().filter(|key| table.has_columns(&key.columns)).cloned().collect();
+        table.indexes = self.indexes.iter().filter(|index| table.has_columns(&index.columns)).cloned().collect();
+        table
+    }
+
+    fn has_columns(&self, names: &[String]) -> bool {
+        names.iter().all(|name| self.columns.iter().any(|column| column.name == *name))
     }
 
     /// The columns that exist for questions and statements.

@@ -74,6 +74,7 @@ impl Declared {
         if let Some(labels) = self.enums.get(&found.data_type.to_lowercase()) {
             found.data_type = found.data_type.to_lowercase();
             found.enum_values.clone_from(labels);
+            found.enumeration = true;
         }
         found
     }

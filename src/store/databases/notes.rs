@@ -141,14 +141,19 @@ impl TableRow {
 }
 
 impl TableNotes {
-    /// Takes the samples of what is hidden or masked out of what was found: such values are not even stored.
+    /// Takes the samples of what not everybody may see out of what was found: such values are not even stored.
     pub(super) fn close(&self, found: &mut Table) {
-        let hidden = self.hidden.unwrap_or(false);
+        let closed = self.is_closed();
         for column in &mut found.columns {
-            if hidden || self.columns.get(&column.name).is_some_and(ColumnNotes::is_closed) {
+            if closed || self.columns.get(&column.name).is_some_and(ColumnNotes::is_closed) {
                 column.sample_values.clear();
             }
         }
+    }
+
+    /// Whether the table is hidden, or shows some of its rows to some.
+    pub fn is_closed(&self) -> bool {
+        self.hidden == Some(true) || matches!(self.row_filter, Some(Some(_)))
     }
 
     /// Newer notes win; columns they do not name keep theirs.

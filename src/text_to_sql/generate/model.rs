@@ -18,7 +18,7 @@ use crate::text_to_sql::explain::restate;
 use crate::text_to_sql::link::catalog::{Catalog, TableId};
 use crate::text_to_sql::link::tokens::{MAX_TOKENS, Token as Word, tokenize};
 use crate::text_to_sql::link::{Meaning, Mention, link};
-use crate::text_to_sql::schema::{Column, Engine, Schema, Table};
+use crate::text_to_sql::schema::{Column, Engine, ForeignKey, Schema, Table};
 
 /// For the schema in the prompt: small models take 8,000 in all, and more tables than this holds help nobody.
 pub const SCHEMA_TOKENS: usize = 5_000;
@@ -120,7 +120,7 @@ fn schema_lines(catalog: &Catalog, mentions: &[Mention]) -> Vec<String> {
     let mut lines = Vec::new();
     for table in ranked_tables(catalog, mentions) {
         let table = catalog.table(table).table;
-        for described in [table_lines(table, true), table_lines(table, false)] {
+        for described in [table_lines(catalog, table, true), table_lines(catalog, table, false)] {
             let size: usize = described.iter().map(|line| line.len() + 2).sum();
             if size <= budget {
                 budget -= size;
@@ -158,7 +158,7 @@ fn ranked_tables(catalog: &Catalog, mentions: &[Mention]) -> Vec<TableId> {
 }
 
 /// A table with all that is known of it, or with its names alone.
-fn table_lines(table: &Table, full: bool) -> Vec<String> {
+fn table_lines(catalog: &Catalog, table: &Table, full: bool) -> Vec<String> {
     let description = table.description.as_deref().filter(|_| full);
     let about = description.map(|text| format!(" -- {}", clean(text, MAX_TEXT))).unwrap_or_default();
     let mut lines = vec![clean(&format!("table {}.{}{about}", table.schema, table.name), 2 * MAX_TEXT)];
@@ -170,7 +170,8 @@ fn table_lines(table: &Table, full: bool) -> Vec<String> {
         });
     }
     let visible = |name: &String| table.visible_columns().any(|column| column.name == *name);
-    for key in table.foreign_keys.iter().filter(|key| key.columns.iter().all(visible)) {
+    let leads_somewhere = |key: &&ForeignKey| key.columns.iter().all(visible) && is_visible(catalog, key);
+    for key in table.foreign_keys.iter().filter(leads_somewhere) {
         let line = format!(
             "  foreign key ({}) -> {} ({})",
             key.columns.join(", "),
@@ -180,6 +181,16 @@ fn table_lines(table: &Table, full: bool) -> Vec<String> {
         lines.push(clean(&line, 2 * MAX_TEXT));
     }
     lines
+}
+
+/// Whether what a key refers to may be named: a catalog knows visible tables alone.
+fn is_visible(catalog: &Catalog, key: &ForeignKey) -> bool {
+    let tables = catalog.tables().map(|id| catalog.table(id).table);
+    let mut referenced =
+        tables.filter(|table| table.schema == key.referenced_schema && table.name == key.referenced_table);
+    referenced.any(|table| {
+        key.referenced_columns.iter().all(|name| table.visible_columns().any(|column| column.name == *name))
+    })
 }
 
 fn column_line(table: &Table, column: &Column) -> String {
