@@ -3,6 +3,7 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 use crate::{
     databases::{sales, sales_on_postgres},
@@ -216,4 +217,60 @@ async fn a_key_says_a_few_short_things_about_its_caller() {
         let refused = app.post("/v1/keys", json!({"name": "wrong", "attributes": wrong})).await;
         assert_eq!(refused.problem(422), "invalid_request", "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn a_key_reads_its_own_rows_and_its_own_answers_alone() {
+    let app = TestApp::start().await;
+    let url = new_user_database().await;
+    let mut owner = PgConnection::connect(&url).await.unwrap();
+    let setup = "create table orders (id integer primary key, tenant integer, buyer text, secret text);
+        insert into orders values (1, 7, 'Ann', 'x'), (2, 42, 'Bob', 'y'), (3, 42, 'Cem', 'z');
+        create schema sales;
+        create function sales.twice(integer) returns integer language sql as 'select $1 * 2'";
+    sqlx::raw_sql(setup).execute(&mut owner).await.unwrap();
+    let database = app.connect(&url).await;
+    let orders = app.table(&database, "orders").await;
+    let rules =
+        json!({"row_filter": "tenant = :tenant", "columns": {"secret": {"hidden": true}, "tenant": {"hidden": true}}});
+    app.patch(&format!("/v1/databases/{database}/tables/{}", orders["id"].as_str().unwrap()), rules)
+        .await
+        .expect(StatusCode::OK);
+    app.patch(&format!("/v1/databases/{database}"), json!({"approved_functions": ["sales.twice"]}))
+        .await
+        .expect(StatusCode::OK);
+    let mut keys = Vec::new();
+    for attributes in [json!({"tenant": 7}), json!({"tenant": 42}), json!({})] {
+        let new = json!({"name": attributes.to_string(), "scopes": ["read", "sql"], "attributes": attributes});
+        let made = app.post("/v1/keys", new).await.expect(StatusCode::CREATED);
+        keys.push(app.with_key(made["key"].as_str().unwrap()));
+    }
+    let path = format!("/v1/databases/{database}/execute");
+    let sql = json!({"sql": "SELECT buyer, sales.twice(id) FROM orders WHERE id > 0 OR 1 = 1 ORDER BY id"});
+    let seven = keys[0].post(&path, sql.clone()).await.expect(StatusCode::OK);
+    assert_eq!(seven["result"]["rows"], json!([["Ann", 2]]), "{seven:#}");
+    let other = keys[1].post(&path, sql.clone()).await.expect(StatusCode::OK);
+    assert_eq!(other["result"]["rows"], json!([["Bob", 4], ["Cem", 6]]), "{other:#}");
+    let without = keys[2].post(&path, sql).await;
+    assert_eq!(without.problem(422), "sql_rejected");
+    assert_eq!(without.json()["violations"][0]["code"], "missing_attribute");
+    for hidden in ["SELECT secret FROM orders", "SELECT tenant FROM orders", "SELECT * FROM orders WHERE tenant = 7"] {
+        assert_eq!(keys[1].post(&path, json!({"sql": hidden})).await.problem(422), "sql_rejected", "{hidden}");
+    }
+    let star = keys[1].post(&path, json!({"sql": "SELECT * FROM orders ORDER BY 1"})).await.expect(StatusCode::OK);
+    assert_eq!(star["result"]["rows"], json!([[2, "Bob"], [3, "Cem"]]));
+
+    // What one key was answered, another never sees.
+    let answer = format!("/v1/queries/{}", other["id"].as_str().unwrap());
+    assert_eq!(keys[0].get(&answer).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(keys[0].get("/v1/queries").await.expect(StatusCode::OK)["data"].as_array().unwrap().len(), 1);
+    keys[1].get(&answer).await.expect(StatusCode::OK);
+    app.get(&answer).await.expect(StatusCode::OK);
+
+    let schema = keys[1].get(&format!("/v1/databases/{database}/schema")).await.expect(StatusCode::OK);
+    let text = schema.to_string();
+    assert!(text.contains("buyer") && !text.contains("secret") && !text.contains(":tenant"), "{schema:#}");
+    assert!(!text.contains("Ann"), "a filtered table gives no samples: {schema:#}");
+    let bare = app.patch(&format!("/v1/databases/{database}"), json!({"approved_functions": ["twice"]})).await;
+    assert_eq!(bare.problem(422), "invalid_request");
 }
