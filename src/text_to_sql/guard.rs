@@ -8,6 +8,7 @@
 //! Left to the caller who runs the text: a read-only session, `standard_conforming_strings = on` and a `search_path` that
 //! starts with `pg_catalog` on PostgreSQL, an authorizer on SQLite, deadlines, row and byte limits, cost.
 
+mod closed;
 mod dialect;
 mod expressions;
 mod from;

@@ -20,6 +20,8 @@ enum Meaning {
     Alias,
     RowId(usize),
     Ambiguous,
+    /// Something that the engine might take for a hidden or masked column.
+    Risky,
     /// A hidden column, or nothing at all.
     Unknown,
     /// Nothing is known about a table in scope, which was said already.
@@ -61,7 +63,10 @@ impl<'a> Walker<'a> {
                 else_result.iter().for_each(|result| self.value_or_loose_text(result));
             }
             Expr::Exists { subquery, negated: _ } => {
+                // Whether there is a row does not depend on what `*` stands for.
+                self.unread_star = true;
                 self.query(subquery, &mut None);
+                self.unread_star = false;
             }
             Expr::InSubquery { expr, subquery, negated: _ } => {
                 self.expressions([&**expr]);
@@ -338,6 +343,15 @@ impl<'a> Walker<'a> {
 
     /// `docs MATCH 'words'`: a full-text table is searched as a whole, through a column of its own name.
     fn whole_table_match(&mut self, left: &'a Expr) {
+        let closed = |relation: &Relation<'a>| {
+            relation.table.is_some_and(|table| {
+                self.schema.tables[table].columns.iter().any(|column| column.hidden || column.masked)
+            })
+        };
+        // The words may name a column of the table themselves: `'secret: x'`.
+        if self.scopes.iter().flat_map(|scope| &scope.relations).any(closed) {
+            return self.not_allowed("MATCH on a table with columns that may not be read");
+        }
         let Expr::Identifier(ident) = left else { return self.expressions([left]) };
         let name = self.dialect.fold(ident);
         let table =
@@ -345,7 +359,6 @@ impl<'a> Walker<'a> {
         match table {
             Some(table) if matches!(self.meaning(ident), Meaning::Unknown) => {
                 self.name(ident);
-                self.absent(table.hidden.is_empty(), "MATCH on this table (name a column)");
                 self.read_all(&table.columns);
             }
             _ => self.expressions([left]),
@@ -457,6 +470,7 @@ impl<'a> Walker<'a> {
             Meaning::RowId(table) => self.read_row_id(table, &ident.value.to_ascii_lowercase()),
             Meaning::Alias | Meaning::Unsure => {}
             Meaning::Ambiguous => self.ambiguous(ident),
+            Meaning::Risky => self.could_be_closed(ident),
             Meaning::Unknown => self.unknown_column(ident),
         }
         None
@@ -468,9 +482,17 @@ impl<'a> Walker<'a> {
         if self.dialect.system_columns.contains(name.as_ref()) {
             return Meaning::Unknown;
         }
-        let column = self.scopes.iter().rev().find_map(|scope| self.meaning_in(scope, &name));
+        let places = self.scopes.iter().enumerate().rev();
+        let found = places.into_iter().find_map(|(place, scope)| Some((place, self.meaning_in(scope, &name)?)));
         let scalar = || self.scopes.iter().rev().find_map(|scope| scope.relation(&name)).is_some_and(|it| it.scalar);
-        column.unwrap_or_else(|| if scalar() { Meaning::Alias } else { Meaning::Unknown })
+        match found {
+            Some((_, meaning @ (Meaning::Unknown | Meaning::Ambiguous))) => meaning,
+            Some((place, _)) if self.is_closed_elsewhere(&name, Some(place)) => Meaning::Risky,
+            Some((_, meaning)) => meaning,
+            None if !scalar() => Meaning::Unknown,
+            None if self.is_closed_elsewhere(&name, None) => Meaning::Risky,
+            None => Meaning::Alias,
+        }
     }
 
     fn meaning_in(&self, scope: &Scope<'a>, name: &str) -> Option<Meaning> {
@@ -481,8 +503,9 @@ impl<'a> Walker<'a> {
         let row_id = self.dialect.row_ids.contains(name);
         match sources.len() {
             0 if hidden => Some(Meaning::Unknown),
-            0 if scope.aliases.iter().any(|alias| alias == name) => Some(Meaning::Alias),
+            // A row has its number whatever the outputs are called.
             0 if row_id && !visible.is_empty() => Some(self.row_id(visible)),
+            0 if scope.aliases.iter().any(|alias| alias == name) => Some(Meaning::Alias),
             0 => visible.iter().any(|relation| relation.unknown).then_some(Meaning::Unsure),
             _ if hidden => Some(Meaning::Ambiguous),
             1 => Some(Meaning::Columns(sources)),
@@ -515,6 +538,10 @@ impl<'a> Walker<'a> {
             return None;
         };
         let relation = relation.clone();
+        if self.hides_or_shadows(qualifier, &relation, &name) {
+            self.could_be_closed(column);
+            return None;
+        }
         let sources: Vec<Option<Source>> = relation.named(&name).map(|column| column.source).collect();
         let row_id = self.dialect.row_ids.contains(name.as_ref()) && self.has_open_row_id(&relation);
         match (sources.as_slice(), relation.table) {
@@ -538,6 +565,18 @@ impl<'a> Walker<'a> {
                 None
             }
         }
+    }
+
+    /// Whether the engine might find a closed column for `qualifier.name`: in this relation under another case, or in
+    /// another relation of the qualifier's name.
+    fn hides_or_shadows(&self, qualifier: &[&'a Ident], relation: &Relation<'a>, name: &str) -> bool {
+        let found = self.scopes.iter().flat_map(|scope| &scope.relations).rev().find(|other| {
+            other.name == relation.name && other.table == relation.table && other.schema == relation.schema
+        });
+        let last = qualifier.last().map(|ident| ident.value.as_str()).unwrap_or_default();
+        let named = relation.named(name).next().is_some();
+        named && found.is_some_and(|found| self.is_closed_in_namesake(last, name, found))
+            || named && relation.hides(name, self.dialect.folds_quoted)
     }
 
     /// A table's name where a value is expected, which PostgreSQL takes for the whole row.
@@ -573,6 +612,9 @@ impl<'a> Walker<'a> {
         let Some((&column, qualifier)) = parts.split_last() else { return false };
         let name = self.dialect.fold(column);
         let Some(relation) = self.qualified_relation(qualifier).cloned() else { return false };
+        if self.hides_or_shadows(qualifier, &relation, &name) {
+            return false;
+        }
         let mut columns = relation.named(&name).map(|column| column.source);
         match (columns.next(), columns.next()) {
             (Some(Some(source)), None) => {
@@ -597,6 +639,9 @@ impl<'a> Walker<'a> {
     }
 
     fn unknown_column(&mut self, ident: &Ident) {
+        if self.is_full() {
+            return;
+        }
         let name = self.dialect.fold(ident);
         let columns = self.scopes.iter().rev().flat_map(Scope::visible).flat_map(|relation| &relation.columns);
         let names: Vec<&str> = columns.filter_map(|column| column.name.as_deref()).collect();
@@ -611,6 +656,9 @@ impl<'a> Walker<'a> {
     }
 
     fn unknown_column_of(&mut self, relation: &Relation<'a>, qualifier: &str, column: &Ident) {
+        if self.is_full() {
+            return;
+        }
         let names = relation.columns.iter().filter_map(|column: &Output<'a>| column.name.as_deref());
         let hint = did_you_mean(&column.value, names);
         let detail = format!("`{qualifier}` has no column `{}`.{hint}", column.value);

@@ -80,6 +80,7 @@ impl<'a> Walker<'a> {
             };
             self.absent(!applied || self.dialect.apply, "APPLY");
             star = self.joined_star(star, right, &merged);
+            self.few_outputs(&mut star);
             scope.merged.extend(merged);
         }
         star
@@ -327,7 +328,8 @@ impl<'a> Walker<'a> {
         let mut relation = self.cte_named(&parts).unwrap_or_else(|| self.base_table(&parts, alias));
         let Some(alias) = alias else { return relation };
         let (name, columns) = self.alias(alias);
-        if !columns.is_empty() && !relation.hidden.is_empty() {
+        // SQL Server reads `t (tablockx)` as an order to lock.
+        if !columns.is_empty() && (!relation.hidden.is_empty() || self.dialect.apply) {
             self.not_allowed("A list of column names for this table");
         }
         relation.columns = if relation.unknown { Vec::new() } else { self.renamed(relation.columns, &columns) };
@@ -398,7 +400,8 @@ impl<'a> Walker<'a> {
         let misspelled = self.dialect.spells_tables && name.value != table.name;
         let bare = parts.len() == 1 && self.dialect.qualifies_tables;
         let Some(range) = self.words.range(name.span).filter(|_| misspelled || bare) else { return };
-        let schema = if bare { format!("{}.", self.schema_name(&table.schema)) } else { String::new() };
+        let glued = if self.words.is_glued(name.span) { " " } else { "" };
+        let schema = if bare { format!("{glued}{}.", self.schema_name(&table.schema)) } else { String::new() };
         let rewrite = match misspelled {
             true => Rewrite::new(range, format!("{schema}{}", self.dialect.quoted(&table.name))),
             false => Rewrite { only_qualifies: true, ..Rewrite::new(range.start..range.start, schema) },
@@ -505,6 +508,9 @@ impl<'a> Walker<'a> {
     }
 
     fn unknown_table(&mut self, parts: &[&'a Ident], folded: &[Name<'a>]) {
+        if self.is_full() {
+            return;
+        }
         let name = spelled(parts);
         let last = folded.last().map(AsRef::as_ref).unwrap_or_default();
         if self.dialect.is_system_table(last)
@@ -555,6 +561,9 @@ impl<'a> Walker<'a> {
     }
 
     fn unknown_table_function(&mut self, parts: &[&'a Ident]) {
+        if self.is_full() {
+            return;
+        }
         let name = spelled(parts);
         let hint = did_you_mean(&name, self.dialect.table_functions.keys().copied());
         self.refuse(ViolationCode::FunctionNotAllowed, format!("The function `{name}` is not allowed in FROM.{hint}"));

@@ -405,11 +405,19 @@ fn dollar_quoted_length(rest: &str) -> Result<usize, Violation> {
 fn within_bounds(canonical: &Canonical) -> Result<(), Violation> {
     let (mut set_operations, mut joins) = (0, 0);
     let mut chains = vec![0usize];
+    let mut cases = Vec::new();
     for lexeme in &canonical.lexemes {
         let word = canonical.slice(lexeme);
         match bound_class(lexeme.kind, word) {
-            Bound::Opens => chains.push(0),
-            Bound::Closes if chains.len() > 1 => drop(chains.pop()),
+            Bound::Opens => {
+                chains.push(0);
+                cases.push(lexeme.kind == Kind::Word);
+            }
+            // A column called `end` closes nothing.
+            Bound::Closes if cases.last() == Some(&(lexeme.kind == Kind::Word)) => {
+                chains.pop();
+                cases.pop();
+            }
             Bound::Closes | Bound::Plain => {}
             Bound::Separates => *current(&mut chains) = 0,
             Bound::Chains => *current(&mut chains) += 1,
@@ -448,9 +456,9 @@ enum Bound {
 }
 
 fn bound_class(kind: Kind, word: &str) -> Bound {
-    const CHAINS: [&str; 16] = [
+    const CHAINS: [&str; 18] = [
         "and", "or", "not", "like", "ilike", "is", "in", "between", "collate", "glob", "at", "xor", "div", "mod",
-        "rlike", "regexp",
+        "rlike", "regexp", "isnull", "notnull",
     ];
     let is = |keyword: &str| word.eq_ignore_ascii_case(keyword);
     match kind {

@@ -89,7 +89,7 @@ pub static DIALECT: LazyLock<Dialect> = LazyLock::new(|| Dialect {
         ("json_to_record", &[]),
         ("json_to_recordset", &[]),
     ]),
-    row_functions: words(&["count json_agg jsonb_agg array_agg row_to_json to_json to_jsonb"]),
+    row_functions: words(&["count json_agg jsonb_agg row_to_json to_json to_jsonb"]),
     sized_functions: HashMap::from([("repeat", 1), ("lpad", 1), ("rpad", 1)]),
     format_functions: words(&["format"]),
     part_functions: HashMap::new(),

@@ -55,7 +55,25 @@ fn derived_table(engine: Engine, table: &Table, condition: &str) -> Result<Canon
     if !findings.violations.is_empty() {
         return Err(findings.violations);
     }
-    lexical::read(&format!("({})", statement.text), dialect).map_err(|violation| vec![violation])
+    if !findings.rewrites.is_empty() {
+        let detail = "A row filter is taken as it is written; write texts in single quotes.";
+        return Err(vec![Violation::new(ViolationCode::NotAllowed, detail)]);
+    }
+    let fence = if engine == Engine::Postgres && !is_plain(&statement) { " offset 0" } else { "" };
+    lexical::read(&format!("({}{fence})", statement.text), dialect).map_err(|violation| vec![violation])
+}
+
+/// Comparisons of columns with values, joined by AND. PostgreSQL runs a user's cheaper condition before any dearer filter,
+/// on rows that are not the user's, and its errors tell of them; OFFSET 0 keeps conditions in their places.
+fn is_plain(statement: &Canonical) -> bool {
+    let words = statement.lexemes.iter().map(|lexeme| statement.slice(lexeme));
+    let condition: Vec<&str> = words.skip_while(|word| !word.eq_ignore_ascii_case("where")).skip(2).collect();
+    let Some((_, condition)) = condition.split_last() else { return false };
+    let comparisons = condition.split(|word| word.eq_ignore_ascii_case("and"));
+    comparisons.into_iter().all(|comparison| {
+        matches!(comparison, [_, "=" | "<" | ">" | "<=" | ">=" | "<>", value]
+        if value.starts_with(|c: char| c == '\'' || c.is_ascii_digit()))
+    })
 }
 
 /// Whether the parenthesis that opens after WHERE closes at the very end, and not before.
@@ -123,6 +141,8 @@ fn literal(engine: Engine, name: &str, value: &Value) -> Result<String, Violatio
     match value {
         Value::Bool(value) if engine == Engine::Mssql => Ok(u8::from(*value).to_string()),
         Value::Bool(value) => Ok(value.to_string()),
+        // In parentheses, so that no minus before it makes a comment of two.
+        Value::Number(number) if number.as_i64().is_some_and(|number| number < 0) => Ok(format!("({number})")),
         Value::Number(number) if number.is_i64() => Ok(number.to_string()),
         Value::String(text) if !text.chars().any(|c| c == '\\' || c.is_control()) => {
             let national = if engine == Engine::Mssql { "N" } else { "" };

@@ -8,6 +8,7 @@ use sqlparser::ast::Statement;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
+mod closed_columns;
 mod dialects;
 mod row_filters;
 

@@ -44,6 +44,10 @@ impl Rewrite {
 
 /// More would not help anybody to repair the statement.
 const MAX_VIOLATIONS: usize = 20;
+/// PostgreSQL gives at most 1,664, SQL Server and MySQL 4,096.
+const MAX_OUTPUTS: usize = 4_096;
+/// Of all SELECTs and joins of a statement.
+const MAX_ALL_OUTPUTS: usize = 100_000;
 
 pub fn walk(query: &Query, canonical: &Canonical, schema: &Schema, policy: &Policy) -> Findings {
     let mut walker = Walker {
@@ -56,6 +60,9 @@ pub fn walk(query: &Query, canonical: &Canonical, schema: &Schema, policy: &Poli
         open_ctes: Vec::new(),
         later_ctes: Vec::new(),
         sized_calls: 0,
+        unread_star: false,
+        outputs: 0,
+        has_closed: schema.tables.iter().flat_map(|table| &table.columns).any(|column| column.hidden || column.masked),
         violations: Vec::new(),
         rewrites: Vec::new(),
         tables: BTreeSet::new(),
@@ -80,6 +87,12 @@ pub(super) struct Walker<'a> {
     pub(super) later_ctes: Vec<Name<'a>>,
     /// Calls around this place whose result is as long as an argument says.
     pub(super) sized_calls: usize,
+    /// The next SELECT is only asked whether it has rows.
+    pub(super) unread_star: bool,
+    /// Columns that stars have given so far.
+    outputs: usize,
+    /// Some columns may not be read.
+    pub(super) has_closed: bool,
     violations: Vec<Violation>,
     pub(super) rewrites: Vec<Rewrite>,
     tables: BTreeSet<usize>,
@@ -105,6 +118,23 @@ impl<'a> Walker<'a> {
         violations.truncate(MAX_VIOLATIONS);
         violations.dedup();
         Findings { violations, rewrites: self.rewrites, tables: self.tables, columns: self.columns }
+    }
+
+    /// Nothing more will be told, so no hint is worth its time.
+    pub(super) fn is_full(&self) -> bool {
+        self.violations.len() >= MAX_VIOLATIONS
+    }
+
+    /// Stars over stars multiply: each SELECT, and all together, give a bounded number of columns.
+    pub(super) fn few_outputs(&mut self, outputs: &mut Vec<Output<'a>>) {
+        self.outputs += outputs.len();
+        if outputs.len() > MAX_OUTPUTS || self.outputs > MAX_ALL_OUTPUTS {
+            outputs.clear();
+            self.refuse(
+                ViolationCode::TooComplex,
+                "The statement selects too many columns; name those that are needed.",
+            );
+        }
     }
 
     pub(super) fn refuse(&mut self, code: ViolationCode, detail: impl Into<String>) {
@@ -262,7 +292,9 @@ impl<'a> Walker<'a> {
             self.expressions(content);
         }
         let width = rows.first().map_or(0, |row| row.content.len());
-        (1..=width).map(|place| Output::named(format!("column{place}"))).collect()
+        let named = !self.dialect.spells_tables;
+        let output = |place| Output { name: named.then(|| format!("column{place}").into()), source: None };
+        (1..=width).map(output).collect()
     }
 
     fn select(&mut self, select: &'a Select) -> (Vec<Output<'a>>, Scope<'a>) {
@@ -312,6 +344,7 @@ impl<'a> Walker<'a> {
         self.absent(qualify.is_none(), "QUALIFY");
         self.absent(matches!(flavor, SelectFlavor::Standard), "FROM before SELECT");
 
+        let unread_star = std::mem::take(&mut self.unread_star);
         let scope = self.from(from);
         self.scopes.push(scope);
         let aliases = self.declared_aliases(projection);
@@ -332,7 +365,7 @@ impl<'a> Walker<'a> {
                 NamedWindowExpr::WindowSpec(spec) => self.window(spec),
             }
         }
-        let outputs = self.projection(projection);
+        let outputs = self.projection(projection, unread_star);
         match distinct {
             Some(Distinct::On(keys)) => keys.iter().for_each(|key| self.sort_key(key, &outputs)),
             Some(Distinct::All | Distinct::Distinct) | None => {}
@@ -361,9 +394,12 @@ impl<'a> Walker<'a> {
         projection.iter().filter_map(alias).collect()
     }
 
-    fn projection(&mut self, projection: &'a [SelectItem]) -> Vec<Output<'a>> {
+    fn projection(&mut self, projection: &'a [SelectItem], unread_star: bool) -> Vec<Output<'a>> {
         let mut outputs = Vec::with_capacity(projection.len());
         for item in projection {
+            if outputs.len() > MAX_OUTPUTS {
+                break;
+            }
             match item {
                 SelectItem::UnnamedExpr(expr) => {
                     let source = self.expression(expr);
@@ -374,6 +410,7 @@ impl<'a> Walker<'a> {
                     self.output_alias(alias);
                     outputs.push(Output { name: Some(self.dialect.fold(alias)), source });
                 }
+                SelectItem::Wildcard(options) if unread_star => self.plain_wildcard(options),
                 SelectItem::Wildcard(options) => {
                     self.plain_wildcard(options);
                     outputs.extend(self.star(options.wildcard_token.0.span));
@@ -385,6 +422,7 @@ impl<'a> Walker<'a> {
                 _ => self.not_allowed("A select item of this form"),
             }
         }
+        self.few_outputs(&mut outputs);
         outputs
     }
 
@@ -405,11 +443,12 @@ impl<'a> Walker<'a> {
     /// `*`: reads every column; over a table with hidden columns it is rewritten to name the others.
     fn star(&mut self, at: Span) -> Vec<Output<'a>> {
         let scope = self.scope();
-        let (star, relations, merged) = (scope.star.clone(), scope.relations.clone(), !scope.merged.is_empty());
-        if relations.is_empty() {
+        let (star, merged, nothing) = (scope.star.clone(), !scope.merged.is_empty(), scope.relations.is_empty());
+        if nothing {
             self.refuse(ViolationCode::Syntax, "`*` needs a FROM clause.");
         }
-        if relations.iter().any(|relation| !relation.hidden.is_empty()) {
+        if self.scope().relations.iter().any(|relation| !relation.hidden.is_empty()) {
+            let relations = self.scope().relations.clone();
             let names: Vec<String> = relations.iter().flat_map(|relation| self.spelled_columns(relation)).collect();
             match self.words.range(at).filter(|_| !merged && !names.is_empty()) {
                 Some(range) => self.rewrites.push(Rewrite::new(range, names.join(", "))),
@@ -498,13 +537,14 @@ impl<'a> Walker<'a> {
         match expr {
             Expr::Identifier(ident) => Some(self.dialect.fold(ident)),
             Expr::CompoundIdentifier(parts) => parts.last().map(|ident| self.dialect.fold(ident)),
-            Expr::Nested(inner) | Expr::Collate { expr: inner, collation: _ } => self.natural_name(inner),
+            Expr::Nested(inner) => self.natural_name(inner),
+            Expr::Collate { expr: inner, collation: _ } if !self.dialect.spells_tables => self.natural_name(inner),
             Expr::Cast { expr: inner, kind: _, data_type: _, format: _ } if self.dialect.names_calls => {
                 self.natural_name(inner)
             }
-            Expr::Position { expr: _, r#in: _ } => Some("position".into()),
-            Expr::Exists { subquery: _, negated: _ } if self.dialect.names_calls => Some("exists".into()),
-            Expr::Extract { field: _, syntax: _, expr: _ } => Some("extract".into()),
+            Expr::Position { expr: _, r#in: _ } if self.dialect.names_calls => Some("position".into()),
+            Expr::Exists { subquery: _, negated: false } if self.dialect.names_calls => Some("exists".into()),
+            Expr::Extract { field: _, syntax: _, expr: _ } if self.dialect.names_calls => Some("extract".into()),
             Expr::Function(function) if self.dialect.names_calls => match function.name.0.as_slice() {
                 [ObjectNamePart::Identifier(name)] => Some(self.dialect.fold(name)),
                 _ => None,
@@ -548,7 +588,7 @@ impl<'a> Walker<'a> {
             relations: vec![Relation::of_columns(Name::default(), outputs.to_vec())],
             ..Scope::default()
         });
-        if self.dialect.aliases_everywhere {
+        if self.dialect.aliases_in_having {
             scope.aliases = outputs.iter().filter_map(|output| output.name.clone()).collect();
         }
         self.scopes.push(scope);
@@ -567,6 +607,10 @@ impl<'a> Walker<'a> {
                     && outputs.iter().any(|output| output.is(&self.dialect.fold(ident))) =>
             {
                 self.name(ident);
+                // Engines disagree about which outputs have a name: an order by a closed column would tell its values.
+                if self.is_closed_elsewhere(&self.dialect.fold(ident), None) {
+                    self.could_be_closed(ident);
+                }
             }
             other => self.expressions([other]),
         }
@@ -638,8 +682,11 @@ impl<'a> Walker<'a> {
 
     /// After AS almost any word is a name; without it, words that begin a clause are not.
     fn output_alias(&mut self, alias: &'a Ident) {
-        if alias.quote_style == Some('\'') {
-            return self.absent(self.dialect.text_aliases, "A string as an alias");
+        if let Some('\'' | '"') = alias.quote_style.filter(|quote| *quote == '\'' || self.dialect.double_quoted_text) {
+            // In MySQL two texts side by side are one text, and the second is no alias.
+            let after_as = self.words.before(alias.span).is_some_and(|word| word.eq_ignore_ascii_case("as"));
+            let alias = self.dialect.text_aliases && (after_as || !self.dialect.double_quoted_text);
+            return self.absent(alias, "A string as an alias (write AS and a name)");
         }
         self.name(alias);
         let after_as = self.words.before(alias.span).is_some_and(|word| word.eq_ignore_ascii_case("as"));
@@ -729,6 +776,9 @@ impl<'a> Walker<'a> {
 
     pub(super) fn unknown_qualifier(&mut self, parts: &[&'a Ident]) {
         if self.scopes.iter().any(|scope| scope.relations.iter().any(|relation| relation.unknown)) {
+            return;
+        }
+        if self.is_full() {
             return;
         }
         let name = spelled(parts);

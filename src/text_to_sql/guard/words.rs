@@ -35,6 +35,13 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// Whether a word ends where the token at `span` begins: `from"t"`.
+    pub fn is_glued(&self, span: Span) -> bool {
+        let range = self.range(span).unwrap_or_default();
+        let before = self.canonical.text[..range.start].chars().last();
+        before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '$'))
+    }
+
     /// Notes that all words in these bytes are understood.
     pub fn name_all(&mut self, range: Range<usize>) {
         for (lexeme, named) in self.canonical.lexemes.iter().zip(&mut self.named) {
