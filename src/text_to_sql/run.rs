@@ -73,6 +73,10 @@ pub struct ResultColumn {
 /// base64 still decodes.
 const CELL_BYTES: usize = 64 << 10;
 
+/// JSON and arrays that are longer are not parsed but cut as the text they are: as values they would take many times
+/// their length. Between the two they are parsed, since what was written with spaces may be short enough without them.
+const PARSED_BYTES: usize = 4 * CELL_BYTES;
+
 /// Rows as they come in, until the caps are reached.
 struct Collector {
     caps: Caps,

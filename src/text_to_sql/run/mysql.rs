@@ -12,7 +12,7 @@ use serde_json::Value;
 use sqlx::mysql::{MySqlConnection, MySqlRow, MySqlTypeInfo};
 use sqlx::{AssertSqlSafe, Column, Decode, Either, Executor, MySql, Row, SqlSafeStr, Statement, Type, TypeInfo};
 
-use super::{Caps, Collector, ResultColumn, Rows, decimal, float, integer};
+use super::{Caps, Collector, PARSED_BYTES, ResultColumn, Rows, decimal, float, integer};
 use crate::text_to_sql::engine::Meter;
 
 /// The rows, and whether the server has said all it had to say.
@@ -117,6 +117,7 @@ fn value(bytes: &[u8], info: &MySqlTypeInfo) -> Value {
         // The session's time zone is UTC.
         "TIMESTAMP" => calendar(bytes).map(|(date, time)| format!("{date}T{time}Z").into()),
         "TIME" => time(bytes).map(Value::from),
+        "JSON" if bytes.len() > PARSED_BYTES => None,
         "JSON" => serde_json::from_slice(bytes).ok(),
         _ if is_text(info) => None,
         _ => Some(BASE64_STANDARD.encode(bytes).into()),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sqlx::postgres::{PgConnection, PgRow, PgStatement, PgTypeInfo, PgTypeKind};
 use sqlx::{AssertSqlSafe, Column, Either, Executor, Row, SqlSafeStr, Statement, TypeInfo};
 
-use super::{Caps, Collector, EXACT_DIGITS, ResultColumn, Rows, decimal, float, integer};
+use super::{Caps, Collector, EXACT_DIGITS, PARSED_BYTES, ResultColumn, Rows, decimal, float, integer};
 use crate::text_to_sql::engine::Meter;
 
 /// The rows, and whether the server has said all it had to say.
@@ -125,9 +125,11 @@ fn cell(row: &PgRow, index: usize, shape: &Shape) -> Value {
     }
 }
 
-/// The JSON for what the server wrote; where the text is not what its type promises, the text itself.
+/// The JSON for what the server wrote; where the text is not what its type promises, or too long to be kept whole, the
+/// text itself.
 fn value(text: &str, shape: &Shape) -> Value {
     let parsed = match shape {
+        Shape::Json | Shape::Array(..) if text.len() > PARSED_BYTES => None,
         Shape::Boolean => Some((text == "t").into()),
         Shape::Integer => text.parse().ok().map(integer),
         Shape::Float => text.parse().ok().map(float),
@@ -139,7 +141,7 @@ fn value(text: &str, shape: &Shape) -> Value {
             text.strip_prefix("\\x").and_then(|hex| hex::decode(hex).ok()).map(|b| BASE64_STANDARD.encode(b).into())
         }
         Shape::Json => serde_json::from_str(text).ok().filter(|json| !loses_digits(json, text)),
-        Shape::Array(element, delimiter) => Array { rest: text, element, delimiter: *delimiter }.parse(),
+        Shape::Array(element, delimiter) => Array { rest: text, depth: 0, element, delimiter: *delimiter }.parse(),
         Shape::Text => None,
     };
     parsed.unwrap_or_else(|| text.into())
@@ -184,10 +186,14 @@ fn plain_money(text: &str, digits: u32) -> String {
     format!("{sign}{whole}{point}{fraction}")
 }
 
+/// PostgreSQL's MAXDIM. A server that is none may nest deeper than the stack goes.
+const MAX_DIMENSIONS: usize = 6;
+
 /// An array as PostgreSQL writes it: `{1,NULL,"a \"b\""}`, nested by dimension.
 /// <https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO>
 struct Array<'a> {
     rest: &'a str,
+    depth: usize,
     element: &'a Shape,
     delimiter: char,
 }
@@ -202,15 +208,16 @@ impl Array<'_> {
         self.rest.is_empty().then_some(array)
     }
 
-    /// At most six deep: PostgreSQL's MAXDIM.
     fn items(&mut self) -> Option<Value> {
-        self.rest = self.rest.strip_prefix('{')?;
+        self.rest = self.rest.strip_prefix('{').filter(|_| self.depth < MAX_DIMENSIONS)?;
+        self.depth += 1;
         let mut items = Vec::new();
         while !self.rest.starts_with('}') {
             items.push(self.item()?);
             self.rest = self.rest.strip_prefix(self.delimiter).unwrap_or(self.rest);
         }
         self.rest = &self.rest[1..];
+        self.depth -= 1;
         Some(items.into())
     }
 
@@ -269,6 +276,23 @@ mod tests {
         for text in ["", "1 2 3", "{1,2", "{1}x", "{\"a}", "[0:1]"] {
             assert_eq!(array(text, Shape::Integer), json!(text));
         }
+    }
+
+    #[test]
+    fn an_array_of_more_dimensions_than_there_can_be_stays_text() {
+        let nested = |depth: usize| format!("{}1{}", "{".repeat(depth), "}".repeat(depth));
+        assert_eq!(array(&nested(6), Shape::Integer), json!([[[[[[1]]]]]]));
+        for text in [nested(7), "{".repeat(PARSED_BYTES), format!("{{{{1}},{}}}", nested(6))] {
+            assert_eq!(array(&text, Shape::Integer), json!(text));
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_kept_whole_is_not_parsed() {
+        let text = format!("[{}1]", "1,".repeat(PARSED_BYTES / 2));
+        assert_eq!(value(&text, &Shape::Json), json!(text));
+        let text = text.replace('[', "{").replace(']', "}");
+        assert_eq!(array(&text, Shape::Integer), json!(text));
     }
 
     #[test]
