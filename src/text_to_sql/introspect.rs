@@ -12,6 +12,7 @@ pub(in crate::text_to_sql) mod sqlite;
 mod checks;
 mod samples;
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 pub use self::samples::Samples;
@@ -28,6 +29,10 @@ pub(in crate::text_to_sql) const TABLE_TIME: Duration = Duration::from_secs(3);
 const TIME: Duration = Duration::from_secs(40);
 /// The values of all tables together, as they will be held in memory.
 const BYTES: usize = 32 << 20;
+
+/// What the rows of a catalog may take as they come in, each with some hundred bytes of its own: two million of them,
+/// more than the tables, columns and keys of the largest business software. What a hostile server sends without end, ends.
+const CATALOG_BYTES: usize = 512 << 20;
 
 /// A name as an SQL identifier, in every engine that follows the standard.
 pub(in crate::text_to_sql) fn quoted(name: &str) -> String {
@@ -62,6 +67,31 @@ impl Budget {
     }
 }
 
+/// The values of one table as they come in, with what is known of each: no more of them, no longer ones, and of no other
+/// column than was asked for, whatever the server sends.
+struct Gathered<T> {
+    columns: HashMap<usize, Vec<T>>,
+    bytes: usize,
+}
+
+impl<T> Gathered<T> {
+    fn of(columns: &[usize]) -> Self {
+        Self { columns: columns.iter().map(|at| (*at, Vec::new())).collect(), bytes: 0 }
+    }
+
+    fn add(&mut self, at: usize, length: usize, value: T) {
+        let bytes = length + size_of::<T>();
+        if let Some(values) = self.columns.get_mut(&at)
+            && values.len() < VALUES
+            && length <= VALUE_CHARS * char::MAX_LEN_UTF8
+            && self.bytes + bytes <= BYTES
+        {
+            self.bytes += bytes;
+            values.push(value);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +99,22 @@ mod tests {
     #[test]
     fn a_hostile_name_stays_one_identifier() {
         assert_eq!(quoted(r#"x" union select "y"#), r#""x"" union select ""y""#);
+    }
+
+    #[test]
+    fn a_server_that_sends_more_than_was_asked_for_does_not_fill_the_memory() {
+        let columns: Vec<usize> = (0..1000).collect();
+        let mut gathered = Gathered::of(&columns);
+        gathered.add(1000, 0, String::new());
+        gathered.add(0, 2 * VALUE_CHARS, "é".repeat(VALUE_CHARS));
+        gathered.add(1, 4 * VALUE_CHARS + 1, "x".repeat(4 * VALUE_CHARS + 1));
+        let kept = |gathered: &Gathered<String>, at| gathered.columns.get(&at).map(Vec::len);
+        assert_eq!([0, 1, 1000].map(|at| kept(&gathered, at)), [Some(1), Some(0), None]);
+        for at in 0..1000 {
+            (0..VALUES + 1).for_each(|_| gathered.add(at, 100, "x".repeat(100)));
+        }
+        assert_eq!((kept(&gathered, 0), kept(&gathered, 999)), (Some(VALUES), Some(0)));
+        assert!(gathered.columns.values().flatten().map(String::len).sum::<usize>() < BYTES);
     }
 
     #[test]

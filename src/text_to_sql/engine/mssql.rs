@@ -63,13 +63,13 @@ impl Mssql {
     /// A table whose values take too long costs its session: there is no statement timeout to leave one alive.
     async fn read_values(&self, catalog: &mut Catalog, samples: &Samples) -> Result<(), EngineError> {
         let mut free = None;
-        while let Some(statement) = catalog.next_values(samples, Instant::now()) {
+        while let Some(wanted) = catalog.next_values(samples, Instant::now()) {
             let mut busy = match free.take() {
                 Some(busy) => busy,
                 None => self.sessions.begin(Use::Catalog, INTROSPECTION).await?,
             };
             let Session { connection, wire, .. } = busy.session();
-            match within(TABLE_TIME, introspect::values(connection, &wire.meter, &statement)).await {
+            match within(TABLE_TIME, introspect::values(connection, &wire.meter, &wanted)).await {
                 Some(Ok(values)) => {
                     catalog.keep_values(values);
                     free = Some(busy);

@@ -16,7 +16,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::EngineError;
-use super::meter::{MAX_ANSWER, Meter};
+use super::meter::Meter;
 
 /// A user's database has other work to do than ours.
 pub(super) const SESSIONS: usize = 4;
@@ -178,14 +178,11 @@ impl<S: Server> Busy<S> {
 
     /// The server has refused, or the wire is gone: what that means to the caller.
     pub(super) fn fail(mut self, error: &sqlx::Error, deadline: Duration) -> EngineError {
-        let cut = S::meter(self.session()).is_cut();
+        let excess = S::meter(self.session()).excess();
         match S::failure(error, deadline) {
             EngineError::Vanished => {
                 self.session = None;
-                match cut {
-                    true => EngineError::TooLarge(format!("a row is larger than {} MiB", MAX_ANSWER >> 20)),
-                    false => EngineError::Vanished,
-                }
+                excess.unwrap_or(EngineError::Vanished)
             }
             failure => {
                 self.finish();

@@ -11,12 +11,13 @@ use futures::TryStreamExt;
 use tiberius::error::Error;
 use tiberius::{FromSql, QueryItem, Row};
 
-use super::{Budget, Samples, VALUE_CHARS, VALUE_ROWS, VALUES, quoted};
+use super::{Budget, CATALOG_BYTES, Gathered, Samples, VALUE_CHARS, VALUE_ROWS, VALUES, quoted};
 use crate::text_to_sql::engine::{Meter, MssqlConnection};
 use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Index, Schema, Table, TableKind};
 
 /// Reads all but the values.
 pub(in crate::text_to_sql) async fn catalog(connection: &mut MssqlConnection, meter: &Meter) -> Result<Catalog, Error> {
+    meter.allow(CATALOG_BYTES);
     let mut catalog = Catalog::default();
     for row in fetch(connection, meter, SERVER).await? {
         catalog.add_server(&row)?;
@@ -44,14 +45,25 @@ pub(in crate::text_to_sql) async fn catalog(connection: &mut MssqlConnection, me
 pub(in crate::text_to_sql) async fn values(
     connection: &mut MssqlConnection,
     meter: &Meter,
-    statement: &str,
+    wanted: &Wanted,
 ) -> Result<Values, Error> {
-    let mut values = Values::new();
-    for row in fetch(connection, meter, statement).await? {
-        let (at, value): (i32, String) = (required(&row, 0)?, text(&row, 1)?);
-        values.entry(usize::try_from(at).unwrap_or_default()).or_default().push((required(&row, 2)?, value));
+    meter.refill();
+    let mut values = Gathered::of(&wanted.columns);
+    let mut answers = connection.simple_query(wanted.statement.as_str()).await?;
+    while let Some(answer) = answers.try_next().await? {
+        meter.refill();
+        if let QueryItem::Row(row) = answer {
+            let (at, value): (i32, String) = (required(&row, 0)?, text(&row, 1)?);
+            values.add(usize::try_from(at).unwrap_or_default(), value.len(), (required(&row, 2)?, value));
+        }
     }
-    Ok(values)
+    Ok(values.columns)
+}
+
+/// The statement for the values of a table, and the places of the columns that it asks for.
+pub(in crate::text_to_sql) struct Wanted {
+    statement: String,
+    columns: Vec<usize>,
 }
 
 /// By column, with how often each occurs.
@@ -223,7 +235,7 @@ impl Catalog {
     }
 
     /// The statement for the values of the next table that has any worth reading, while there is time.
-    pub(in crate::text_to_sql) fn next_values(&mut self, samples: &Samples, now: Instant) -> Option<String> {
+    pub(in crate::text_to_sql) fn next_values(&mut self, samples: &Samples, now: Instant) -> Option<Wanted> {
         let budget = self.budget.get_or_insert_with(|| Budget::new(now));
         while let Some(relation) = self.relations.get(self.next) {
             if budget.is_spent(now) {
@@ -233,8 +245,9 @@ impl Catalog {
             }
             self.asked = self.next;
             self.next += 1;
-            if let Some(statement) = values_statement(relation, &relation.text_columns(samples)) {
-                return Some(statement);
+            let columns = relation.text_columns(samples);
+            if let Some(statement) = values_statement(relation, &columns) {
+                return Some(Wanted { statement, columns });
             }
         }
         None

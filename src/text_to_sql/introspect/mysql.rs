@@ -12,7 +12,7 @@ use futures::TryStreamExt;
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Executor};
 
-use super::{Budget, Samples, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES};
+use super::{Budget, CATALOG_BYTES, Gathered, Samples, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES};
 use crate::text_to_sql::engine::Meter;
 use crate::text_to_sql::run::mysql::text;
 use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Index, Schema, Table, TableKind};
@@ -23,6 +23,7 @@ pub(in crate::text_to_sql) async fn introspect(
     meter: &Meter,
     samples: &Samples,
 ) -> Result<Schema, sqlx::Error> {
+    meter.allow(CATALOG_BYTES);
     let row = sqlx::query("select version(), database()").persistent(false).fetch_one(&mut *connection).await?;
     let version = text(&row, 0).unwrap_or_default();
     let database = text(&row, 1).unwrap_or_default();
@@ -299,6 +300,8 @@ async fn read_values(
         false => format!("set session max_execution_time = {}", TABLE_TIME.as_millis()),
     };
     connection.execute(sqlx::raw_sql(AssertSqlSafe(limit))).await?;
+    // From here on no more is kept than there is room for.
+    meter.allow(usize::MAX);
     for relation in &mut catalog.relations {
         if budget.is_spent(Instant::now()) {
             tracing::info!(
@@ -309,7 +312,7 @@ async fn read_values(
         }
         let columns = relation.text_columns(samples);
         if let Some(statement) = values_statement(relation, &columns) {
-            for (at, values) in values_of_table(connection, meter, statement).await? {
+            for (at, values) in values_of_table(connection, meter, statement, &columns).await? {
                 relation.table.columns[at].sample_values = budget.keep(values);
             }
         }
@@ -337,18 +340,19 @@ async fn values_of_table(
     connection: &mut MySqlConnection,
     meter: &Meter,
     statement: String,
+    columns: &[usize],
 ) -> Result<HashMap<usize, Vec<String>>, sqlx::Error> {
-    let mut values: HashMap<usize, Vec<String>> = HashMap::new();
+    let mut values = Gathered::of(columns);
     let mut answers = sqlx::query(AssertSqlSafe(statement)).persistent(false).fetch(connection);
     loop {
         match answers.try_next().await {
             Ok(Some(row)) => {
                 meter.refill();
                 if let (Some(at), Some(value)) = (number(&row, 0), text(&row, 1)) {
-                    values.entry(usize::try_from(at).unwrap_or_default()).or_default().push(value);
+                    values.add(usize::try_from(at).unwrap_or_default(), value.len(), value);
                 }
             }
-            Ok(None) => return Ok(values),
+            Ok(None) => return Ok(values.columns),
             // Too slow, or a broken view: no values, and on with the next table.
             Err(sqlx::Error::Database(_)) => return Ok(HashMap::new()),
             Err(error) => return Err(error),

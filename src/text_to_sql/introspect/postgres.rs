@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::{Budget, Samples, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES, checks, quoted};
+use super::{Budget, CATALOG_BYTES, Gathered, Samples, TABLE_TIME, VALUE_CHARS, VALUE_ROWS, VALUES, checks, quoted};
 use crate::text_to_sql::engine::Meter;
 use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Index, Schema, Table, TableKind};
 use futures::TryStreamExt;
@@ -22,6 +22,7 @@ pub(in crate::text_to_sql) async fn introspect(
     meter: &Meter,
     samples: &Samples,
 ) -> Result<Schema, sqlx::Error> {
+    meter.allow(CATALOG_BYTES);
     let session = sqlx::query(SESSION).persistent(false).fetch_one(&mut *connection).await?;
     let mut catalog = Catalog::default();
     for row in fetch(connection, meter, sqlx::query(TABLES)).await? {
@@ -312,6 +313,8 @@ async fn read_values(
 ) -> Result<(), sqlx::Error> {
     let mut budget = Budget::new(Instant::now());
     let known = common_values(connection, meter, samples, catalog).await?;
+    // From here on no more is kept than there is room for.
+    meter.allow(usize::MAX);
     let limit = format!("set local statement_timeout = {}", TABLE_TIME.as_millis());
     sqlx::raw_sql(AssertSqlSafe(limit)).execute(&mut *connection).await?;
     for relation in &mut catalog.relations {
@@ -330,7 +333,7 @@ async fn read_values(
             }
         }
         if let Some(statement) = values_statement(relation, &unknown) {
-            for (at, values) in values_of_table(connection, meter, statement).await? {
+            for (at, values) in values_of_table(connection, meter, statement, &unknown).await? {
                 relation.table.columns[at].sample_values = budget.keep(values);
             }
         }
@@ -392,19 +395,21 @@ async fn values_of_table(
     connection: &mut PgConnection,
     meter: &Meter,
     statement: String,
+    columns: &[usize],
 ) -> Result<HashMap<usize, Vec<String>>, sqlx::Error> {
     let guarded = format!("savepoint sample; {statement}; release savepoint sample");
     let read: Result<_, sqlx::Error> = async {
-        let mut values: HashMap<usize, Vec<String>> = HashMap::new();
+        let mut values = Gathered::of(columns);
         let mut answers = (&mut *connection).fetch_many(sqlx::raw_sql(AssertSqlSafe(guarded)));
         while let Some(answer) = answers.try_next().await? {
             meter.refill();
             if let Either::Right(row) = answer {
                 let at = usize::try_from(row.try_get::<i32, _>(0)?).unwrap_or_default();
-                values.entry(at).or_default().push(row.try_get(1)?);
+                let value: String = row.try_get(1)?;
+                values.add(at, value.len(), value);
             }
         }
-        Ok(values)
+        Ok(values.columns)
     }
     .await;
     match read {

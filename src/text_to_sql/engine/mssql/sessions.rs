@@ -21,7 +21,6 @@ use super::failure::{connect_failure, contained, failure};
 use super::target::Target;
 use super::wire::{self, Wire};
 use crate::text_to_sql::engine::access::Access;
-use crate::text_to_sql::engine::meter::MAX_ANSWER;
 use crate::text_to_sql::run::mssql::TEXT_BYTES;
 
 /// A user's database has other work to do than ours.
@@ -162,6 +161,7 @@ async fn reap(sessions: Weak<Sessions>) {
 
 impl Session {
     async fn begin(&mut self, wanted: Use, deadline: Duration) -> Result<(), Error> {
+        self.wire.meter.renew();
         self.batch(&settings(wanted, deadline)).await
     }
 
@@ -240,12 +240,9 @@ impl Busy {
 
     /// The server has refused, or the wire is gone: what that means to the caller.
     pub(super) fn fail(mut self, error: &Error) -> EngineError {
-        let cut = self.session().wire.meter.is_cut();
+        let excess = self.session().wire.meter.excess();
         match (failure(error), error) {
-            (EngineError::Vanished, _) if cut => {
-                EngineError::TooLarge(format!("a row is larger than {} MiB", MAX_ANSWER >> 20))
-            }
-            (EngineError::Vanished, _) => EngineError::Vanished,
+            (EngineError::Vanished, _) => excess.unwrap_or(EngineError::Vanished),
             (refused, Error::Server(_)) => {
                 self.finish();
                 refused

@@ -98,7 +98,7 @@ impl Session {
     }
 
     async fn begin(&mut self, deadline: Duration) -> Result<(), sqlx::Error> {
-        self.meter.refill();
+        self.meter.renew();
         self.execute(transaction(deadline, self.is_mariadb)).await
     }
 

@@ -68,7 +68,7 @@ impl sessions::Server for Server {
 
 impl Session {
     async fn begin(&mut self, deadline: Duration) -> Result<(), sqlx::Error> {
-        self.meter.refill();
+        self.meter.renew();
         let row = sqlx::raw_sql(AssertSqlSafe(transaction(deadline))).fetch_one(&mut self.connection).await?;
         self.pid = row.try_get(0)?;
         Ok(())
