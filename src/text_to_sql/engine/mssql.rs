@@ -3,7 +3,8 @@
 //! SQL Server has no read-only transaction. What holds beside the guard: the login, which the X-ray ([`privileges`])
 //! judges; a session that says it only reads, so that a listener or Azure gives it a copy that cannot be written where
 //! there is one; a transaction around every statement that is always rolled back; and the user's text as one parameter
-//! of `sp_executesql`, never part of a batch of ours. Every use has a session ([`sessions`]) over our own wire
+//! of `sp_executesql`, never part of a batch of ours. The one exception is an estimate, for which the text that the guard
+//! wrote is a batch of its own, sent once the server has agreed to show plans and run nothing ([`estimate`]). Every use has a session ([`sessions`]) over our own wire
 //! ([`wire`], [`tls`]) to the server that the URL names ([`target`]); [`failure`] says what goes wrong.
 //! Left out: named instances, Windows and Entra logins, servers before 2016.
 
