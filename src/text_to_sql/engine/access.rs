@@ -8,7 +8,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
@@ -116,8 +116,12 @@ impl Access {
     /// A server's socket, with every symbolic link resolved.
     pub(super) fn socket(&self, socket: &Path) -> Result<PathBuf, EngineError> {
         let refused = || EngineError::NotAllowed("databases on this socket are not allowed here".into());
-        // One answer for a missing and for a forbidden socket, so that nobody can map our folders.
+        // One answer for a missing file, for one of another kind and for a forbidden socket, so that nobody can map our
+        // folders.
         let socket = fs::canonicalize(socket).map_err(|_| refused())?;
+        if !fs::symlink_metadata(&socket).is_ok_and(|found| found.file_type().is_socket()) {
+            return Err(refused());
+        }
         let listed = self.database_hosts.is_empty()
             || self.database_hosts.iter().any(|rule| match rule {
                 HostRule::Sockets(dir) => fs::canonicalize(dir).is_ok_and(|dir| socket.parent() == Some(&dir)),
@@ -243,11 +247,12 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Link-local addresses, and where clouds serve the same from elsewhere: Amazon and Google over IPv6, Azure's wire
-/// server, Alibaba, Oracle.
+/// Link-local addresses, and where clouds serve the same from elsewhere: Amazon (to machines, and to containers in EKS)
+/// and Google over IPv6, Azure's wire server, Alibaba, Oracle.
 fn may_hold_credentials(address: IpAddr) -> bool {
-    const METADATA: [IpAddr; 5] = [
+    const METADATA: [IpAddr; 6] = [
         IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+        IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
         IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
         IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
         IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
@@ -379,6 +384,7 @@ mod tests {
             "::a9fe:a9fe",
             "fe80::a9fe:a9fe",
             "fd00:ec2::254",
+            "fd00:ec2::23",
             "fd20:ce::254",
             "168.63.129.16",
             "100.100.100.200",
@@ -419,6 +425,12 @@ mod tests {
         assert!(access.socket(&other.join(".s.PGSQL.1")).is_err(), "a hard link");
         assert!(access.socket(&other.join(".s.PGSQL.2")).is_err(), "a symbolic link");
         assert!(access.socket(&other.join(".s.PGSQL.3")).is_ok());
+        fs::write(other.join(".s.PGSQL.4"), b"").unwrap();
+        fs::create_dir(other.join(".s.PGSQL.5")).unwrap();
+        let missing = access.socket(&other.join(".s.PGSQL.6")).unwrap_err();
+        for no_socket in [".s.PGSQL.4", ".s.PGSQL.5"] {
+            assert_eq!(access.socket(&other.join(no_socket)).unwrap_err(), missing, "{no_socket}");
+        }
         let ruled = Access { database_hosts: vec!["10.0.0.0/8".parse().unwrap()], ..access };
         assert!(ruled.socket(&other.join(".s.PGSQL.3")).is_err(), "rules that name no folder of sockets allow none");
         fs::remove_dir_all(root).unwrap();

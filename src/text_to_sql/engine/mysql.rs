@@ -67,8 +67,11 @@ impl Mysql {
     async fn estimate_text(&self, sql: &str, deadline: Duration) -> Result<Option<Estimate>, EngineError> {
         let mut busy = self.sessions.begin(deadline).await?;
         let Session { connection, .. } = busy.session();
-        let read = timeout(deadline + GRACE, unpanicked(estimate::estimate(connection, sql))).await;
-        busy.end(read, deadline)
+        let plan = timeout(deadline + GRACE, unpanicked(estimate::plan(connection, sql))).await;
+        match busy.end(plan, deadline)? {
+            Some(plan) => estimate::estimate(&plan),
+            None => Ok(None),
+        }
     }
 }
 

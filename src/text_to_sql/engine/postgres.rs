@@ -46,7 +46,7 @@ impl Postgres {
     #[cfg(test)]
     async fn run_text(&self, sql: &str, caps: &Caps) -> Result<Rows, EngineError> {
         let busy = self.sessions.begin(caps.deadline).await?;
-        Self::run_in(busy, sql, caps).await
+        Self::run_in(busy, sql, caps, false).await
     }
 
     /// What `estimate` does with the text of a statement; apart so that tests can send what no guard would let through.
@@ -76,10 +76,15 @@ impl Postgres {
         }
     }
 
-    async fn run_in(mut busy: Busy, sql: &str, caps: &Caps) -> Result<Rows, EngineError> {
-        let Session { connection, meter, .. } = busy.session();
-        let ran = unpanicked(run::postgres::run(connection, meter, sql, caps));
-        match timeout(caps.deadline + GRACE, ran).await {
+    async fn run_in(mut busy: Busy, sql: &str, caps: &Caps, confined: bool) -> Result<Rows, EngineError> {
+        let session = busy.session();
+        let ran = async {
+            if confined {
+                session.confine_names().await?;
+            }
+            run::postgres::run(&mut session.connection, &session.meter, sql, caps).await
+        };
+        match timeout(caps.deadline + GRACE, unpanicked(ran)).await {
             Ok(Ok(outcome)) => {
                 if outcome.complete {
                     busy.finish();
@@ -116,11 +121,8 @@ impl SqlEngine for Postgres {
     }
 
     async fn run(&self, statement: &ReadOnlySql, caps: &Caps) -> Result<Rows, EngineError> {
-        let mut busy = self.sessions.begin(caps.deadline).await?;
-        if let Err(error) = busy.session().confine_names().await {
-            return Err(busy.fail(&error, caps.deadline));
-        }
-        Self::run_in(busy, statement.text(), caps).await
+        let busy = self.sessions.begin(caps.deadline).await?;
+        Self::run_in(busy, statement.text(), caps, true).await
     }
 
     async fn close(&self) {

@@ -5,17 +5,36 @@
 //! as if it ran once.
 
 use serde_json::Value;
-use sqlx::mysql::MySqlConnection;
+use sqlx::mysql::{MySqlConnection, MySqlDatabaseError};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
-use super::Estimate;
+use super::{EngineError, Estimate};
 use crate::text_to_sql::run::mysql::text;
 
-/// In the protocol of prepared statements, as the statement itself will go.
-pub(super) async fn estimate(connection: &mut MySqlConnection, sql: &str) -> Result<Option<Estimate>, sqlx::Error> {
+/// The plan as the server writes it; nothing where the login may read a view but not see what is in it. In the protocol
+/// of prepared statements, as the statement itself will go.
+pub(super) async fn plan(connection: &mut MySqlConnection, sql: &str) -> Result<Option<String>, sqlx::Error> {
     let explain = AssertSqlSafe(format!("explain format=json {sql}")).into_sql_str();
-    let row = sqlx::query(explain).persistent(false).fetch_one(connection).await?;
-    Ok(text(&row, 0).and_then(|plan| serde_json::from_str(&plan).ok()).as_ref().and_then(read))
+    match sqlx::query(explain).persistent(false).fetch_one(connection).await {
+        Err(sqlx::Error::Database(error))
+            if error.try_downcast_ref::<MySqlDatabaseError>().is_some_and(|error| error.number() == NO_SHOW_VIEW) =>
+        {
+            Ok(None)
+        }
+        row => Ok(text(&row?, 0)),
+    }
+}
+
+/// `ER_VIEW_NO_EXPLAIN`
+const NO_SHOW_VIEW: u16 = 1345;
+
+/// A plan that cannot be read is refused, because whoever writes the statement can make it so: a few dozen tables inside
+/// of each other are nested deeper than the parser follows.
+pub(super) fn estimate(plan: &str) -> Result<Option<Estimate>, EngineError> {
+    match serde_json::from_str(plan) {
+        Ok(plan) => Ok(read(&plan)),
+        Err(_) => Err(EngineError::TooLarge("its plan is too deep to be judged".into())),
+    }
 }
 
 fn read(plan: &Value) -> Option<Estimate> {
@@ -113,6 +132,16 @@ mod tests {
             {"table": {"rows": 100, "filtered": 100}},
             {"block-nl-join": {"table": {"rows": 30, "filtered": 100}, "join_type": "BNL"}}]}}}});
         assert_eq!(read(&plan), Some(Estimate { rows: 3000.0, cost: None }));
+    }
+
+    #[test]
+    fn a_plan_that_is_too_deep_to_be_judged_is_refused() {
+        let nested = |depth: usize| {
+            let (open, close) = (r#"{"query_block": "#.repeat(depth), "}".repeat(depth));
+            estimate(&format!(r#"{open}{{"table": {{"rows": 1000000}}}}{close}"#))
+        };
+        assert_eq!(nested(100), Ok(Some(Estimate { rows: 1e6, cost: None })));
+        assert!(matches!(nested(200), Err(EngineError::TooLarge(_))));
     }
 
     #[test]

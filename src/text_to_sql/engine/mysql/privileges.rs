@@ -208,10 +208,11 @@ fn listed(found: &[String]) -> String {
     text
 }
 
+/// With the right to see what is in a view, without which the server does not say what a statement over it will take.
 /// `_` and `%` stand for other characters in the name of a database that is granted.
 fn remedy(database: &str) -> String {
     let name = database.replace('`', "``").replace('_', "\\_").replace('%', "\\%");
-    format!("create user 'almanac'@'%' identified by '…'; grant select on `{name}`.* to 'almanac'@'%'")
+    format!("create user 'almanac'@'%' identified by '…'; grant select, show view on `{name}`.* to 'almanac'@'%'")
 }
 
 #[cfg(test)]

@@ -407,6 +407,39 @@ async fn a_plan_tells_the_rows_that_are_looked_at() {
     assert!(matches!(estimate("select 1; drop table a").await, Err(EngineError::Rejected { .. })));
 }
 
+#[tokio::test]
+async fn a_view_without_the_right_to_see_into_it_has_no_estimate_and_is_read_all_the_same() {
+    let database =
+        Database::new("create table a (id int); insert into a values (7); create view v as select id from a").await;
+    let server = Mariadb::shared();
+    let (name, login) = (&database.name, format!("reader_{}", database.name));
+    let engine = async |rights: &str| {
+        let make = format!("create or replace user {login} identified by 'p'; grant {rights} on `{name}`.v to {login}");
+        sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut database.admin().await).await.unwrap();
+        Mysql::connect(&server.url(&format!("{login}:p"), name, ""), &Access::default()).await.unwrap()
+    };
+    let sql = "select id from v";
+    let blind = engine("select").await;
+    assert_eq!(blind.estimate_text(sql, CONNECT).await, Ok(None));
+    assert_eq!(blind.run_text(sql, &Caps::default()).await.unwrap().rows, [[json!(7)]]);
+    sqlx::raw_sql(AssertSqlSafe(format!("drop user {login}"))).execute(&mut database.admin().await).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plan_as_deep_as_tables_inside_of_each_other_make_it_is_refused() {
+    let database = Database::new("create table a (id int); insert into a select seq from seq_1_to_100").await;
+    let nested = |depth: usize| {
+        let (open, close) = ("select * from (select * from (".repeat(depth), ") t limit 9) u".repeat(depth));
+        format!("{open}select * from a limit 9{close}")
+    };
+    let estimate = async |sql: &str| database.engine.estimate_text(sql, CONNECT).await;
+    assert!(matches!(estimate(&nested(2)).await, Ok(Some(_))));
+    let deep = estimate(&nested(25)).await;
+    assert!(matches!(deep, Err(EngineError::TooLarge(_))), "{deep:?}");
+    let quoted = estimate(r#"select * from a where concat(id, '"') = '\\"' and id > 1"#).await;
+    assert!(matches!(quoted, Ok(Some(_))), "{quoted:?}");
+}
+
 /// Greets as MySQL does, then answers with what is no packet.
 #[tokio::test]
 async fn a_server_that_lies_is_an_error_and_no_panic() {

@@ -52,7 +52,10 @@ impl sessions::Server for Server {
 
     async fn cancel(&self, session: &Session) -> Result<(), EngineError> {
         let mut other = self.open().await?;
-        let asked = sqlx::query("select pg_cancel_backend($1)").bind(session.pid).execute(&mut other.connection).await;
+        let asked = sqlx::query("select pg_catalog.pg_cancel_backend($1)")
+            .bind(session.pid)
+            .execute(&mut other.connection)
+            .await;
         let _ = other.connection.close().await;
         asked.map(|_| ()).map_err(|error| connect_failure(&error))
     }
