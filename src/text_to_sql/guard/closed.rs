@@ -17,7 +17,7 @@ impl<'a> Walker<'a> {
     /// Whether a scope other than the one at `found` has a hidden or masked column that any engine could take `name` for.
     pub(super) fn is_closed_elsewhere(&self, name: &str, found: Option<usize>) -> bool {
         let others = || self.scopes.iter().enumerate().filter(|(place, _)| Some(*place) != found);
-        self.has_closed && others().flat_map(|(_, scope)| &scope.relations).any(|relation| self.closes(relation, name))
+        others().flat_map(|(_, scope)| &scope.relations).any(|relation| self.closes(relation, name))
     }
 
     /// The same for `qualifier.name`, which was found in `found`.
@@ -25,10 +25,13 @@ impl<'a> Walker<'a> {
         let namesake = |relation: &&Relation<'a>| {
             !std::ptr::eq(*relation, found) && same(&relation.name, qualifier) && self.closes(relation, name)
         };
-        self.has_closed && self.scopes.iter().flat_map(|scope| &scope.relations).any(|it| namesake(&it))
+        self.scopes.iter().flat_map(|scope| &scope.relations).any(|it| namesake(&it))
     }
 
     fn closes(&self, relation: &Relation<'a>, name: &str) -> bool {
+        if !relation.closes {
+            return false;
+        }
         let masked = relation.columns.iter().filter(|column| {
             column.source.is_some_and(|source| self.schema.tables[source.table].columns[source.column].masked)
         });

@@ -34,6 +34,8 @@ pub struct Relation<'a> {
     pub table: Option<usize>,
     pub columns: Vec<Output<'a>>,
     pub hidden: Vec<&'a str>,
+    /// Some columns are hidden or masked.
+    pub closes: bool,
     /// The table stands for a part of itself, so that its schema cannot qualify it.
     pub filtered: bool,
     /// A function of one column: its alias stands for that column, whatever the column is called.
@@ -91,6 +93,7 @@ impl<'a> Relation<'a> {
                 })
                 .collect(),
             hidden: hidden_columns(table),
+            closes: table.columns.iter().any(|column| column.hidden || column.masked),
             filtered: false,
             scalar: false,
             unknown: false,

@@ -62,7 +62,6 @@ pub fn walk(query: &Query, canonical: &Canonical, schema: &Schema, policy: &Poli
         sized_calls: 0,
         unread_star: false,
         outputs: 0,
-        has_closed: schema.tables.iter().flat_map(|table| &table.columns).any(|column| column.hidden || column.masked),
         violations: Vec::new(),
         rewrites: Vec::new(),
         tables: BTreeSet::new(),
@@ -91,8 +90,6 @@ pub(super) struct Walker<'a> {
     pub(super) unread_star: bool,
     /// Columns that stars have given so far.
     outputs: usize,
-    /// Some columns may not be read.
-    pub(super) has_closed: bool,
     violations: Vec<Violation>,
     pub(super) rewrites: Vec<Rewrite>,
     tables: BTreeSet<usize>,
