@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// Places on one database: as many as an engine has sessions.
+/// Places on one database: one fewer than an engine has sessions, since reading the catalog takes one without a turn.
 const PLACES: usize = 4;
 const HALF: usize = PLACES / 2;
 /// Of one key on one database. Each waits a few seconds at most, so more would be for nothing.

@@ -18,8 +18,9 @@ use tokio::time::timeout;
 use super::EngineError;
 use super::meter::Meter;
 
-/// A user's database has other work to do than ours.
-pub(super) const SESSIONS: usize = 4;
+/// A user's database has other work to do than ours. One more than the statements that have their turn at a time: reading
+/// the catalog holds a session for minutes without taking a turn, and nobody's statement waits for it.
+pub(super) const SESSIONS: usize = 5;
 /// For a connection with TLS and a password over a slow network.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// After this long without a question a session is given back.

@@ -21,10 +21,9 @@ use super::failure::{connect_failure, contained, failure};
 use super::target::Target;
 use super::wire::{self, Wire};
 use crate::text_to_sql::engine::access::Access;
+use crate::text_to_sql::engine::sessions::SESSIONS;
 use crate::text_to_sql::run::mssql::TEXT_BYTES;
 
-/// A user's database has other work to do than ours.
-const SESSIONS: usize = 4;
 /// For a connection with TLS and a password over a slow network.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// After this long without a question a session is given back.
