@@ -1,7 +1,7 @@
 //! What the login could do, by the server's own account of its rights and roles.
 //!
 //! Three questions: roles, which even a server that hides the rest answers; rights on the server and its programs, which
-//! Azure SQL does not have; rights on the database, and whether any table can be written.
+//! Azure SQL does not have; rights on the database, and whether any table can be written or procedure run.
 
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ const SERVER: &str = "
     select 'xp_cmdshell'
     where has_perms_by_name('master.sys.xp_cmdshell', 'OBJECT', 'EXECUTE') = 1";
 
-/// A right on one table is not among those on the database.
+/// A right on one table, procedure or schema is not among those on the database. A procedure does what its owner may.
 const DATABASE: &str = "
     select permission_name
     from sys.fn_my_permissions(null, 'DATABASE')
@@ -63,7 +63,18 @@ const DATABASE: &str = "
                     and o.is_ms_shipped = 0
                     and 1 in (has_perms_by_name(n.name, 'OBJECT', 'INSERT'),
                               has_perms_by_name(n.name, 'OBJECT', 'UPDATE'),
-                              has_perms_by_name(n.name, 'OBJECT', 'DELETE')))";
+                              has_perms_by_name(n.name, 'OBJECT', 'DELETE')))
+    union all
+    select 'runs a procedure'
+    where exists (select 1
+                  from sys.procedures p
+                  join sys.schemas s on s.schema_id = p.schema_id
+                  where p.is_ms_shipped = 0
+                    and has_perms_by_name(quotename(s.name) + '.' + quotename(p.name), 'OBJECT', 'EXECUTE') = 1)
+       or exists (select 1
+                  from sys.schemas s
+                  where s.name not in ('sys', 'INFORMATION_SCHEMA')
+                    and has_perms_by_name(quotename(s.name), 'SCHEMA', 'EXECUTE') = 1)";
 
 async fn ask(session: &mut Session, question: &str) -> Result<Vec<Row>, Error> {
     session.wire.meter.refill();
@@ -142,7 +153,8 @@ impl Rights {
     }
 
     fn writes(&self) -> bool {
-        self.roles.contains("db_datawriter") || self.has(&["INSERT", "UPDATE", "DELETE", "EXECUTE", "writes a table"])
+        self.roles.contains("db_datawriter")
+            || self.has(&["INSERT", "UPDATE", "DELETE", "EXECUTE", "writes a table", "runs a procedure"])
     }
 
     fn creates(&self) -> bool {
@@ -208,6 +220,7 @@ mod tests {
         assert_eq!(codes(&[], &["VIEW SERVER STATE"], &[]), [SeesOthers]);
         assert_eq!(codes(&[], &[], &["EXECUTE"]), [Writes]);
         assert_eq!(codes(&[], &[], &["writes a table"]), [Writes]);
+        assert_eq!(codes(&[], &[], &["runs a procedure"]), [Writes]);
         assert_eq!(codes(&[], &[], &["CREATE TABLE"]), [Creates]);
     }
 }

@@ -1,4 +1,5 @@
-//! What a login could do beyond reading, from its own grants and those of the roles that are active in a session.
+//! What a login could do beyond reading, from its own grants and those of its roles, active or not: `set role` takes any
+//! of them on.
 //!
 //! The server's own words are read (`show grants`), which every login may ask for, and only privileges and objects are
 //! taken from them: MariaDB's also hold the hash of the password.
@@ -18,8 +19,15 @@ pub(super) async fn privileges(connection: &mut MySqlConnection, database: &str)
     let mariadb = is_mariadb(&text(&row, 1).unwrap_or_default());
     let mut found = Found::default();
     let mut lines = grants(connection, "show grants".into()).await?;
-    if !mariadb && let Some(roles) = active_roles(connection).await {
-        lines.extend(grants(connection, format!("show grants for current_user() using {roles}")).await?);
+    let roles: Vec<String> = lines.iter().flat_map(|line| roles(line)).map(str::to_owned).collect();
+    if mariadb {
+        // One at a time; the session ends with this use.
+        for role in roles {
+            connection.execute(sqlx::raw_sql(AssertSqlSafe(format!("set role {role}")))).await?;
+            lines.extend(grants(connection, "show grants".into()).await?);
+        }
+    } else if !roles.is_empty() {
+        lines.extend(grants(connection, format!("show grants for current_user() using {}", roles.join(", "))).await?);
     }
     for grant in lines.iter().filter_map(|line| Grant::parse(line)) {
         found.take(&grant, Files::of(mariadb, text(&row, 2).as_deref()));
@@ -45,10 +53,20 @@ async fn grants(connection: &mut MySqlConnection, show: String) -> Result<Vec<St
     Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
 }
 
-/// As the server itself quotes them; MySQL has roles from version 8 on. MariaDB shows their grants without being asked.
-async fn active_roles(connection: &mut MySqlConnection) -> Option<String> {
-    let row = connection.fetch_one(sqlx::raw_sql("select current_role()")).await.ok()?;
-    text(&row, 0).filter(|roles| roles != "NONE")
+/// The roles of a line that grants some, ``GRANT `a`@`%`,`b`@`%` TO …``, as the server itself quotes them.
+fn roles(line: &str) -> Vec<&str> {
+    let granted = line.strip_prefix("GRANT ").filter(|rest| split_plain(rest, " ON ").is_none());
+    granted.and_then(|rest| split_plain(rest, " TO ")).map_or(Vec::new(), |(roles, _)| listed_names(roles))
+}
+
+fn listed_names(mut list: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    while let Some((first, rest)) = split_plain(list, ",") {
+        names.push(first.trim());
+        list = rest;
+    }
+    names.push(list.trim());
+    names
 }
 
 /// One line of `show grants`: `GRANT SELECT, UPDATE (a) ON db.t TO … WITH GRANT OPTION`.
@@ -65,14 +83,9 @@ impl Grant {
     fn parse(line: &str) -> Option<Self> {
         let (list, rest) = split_plain(line.strip_prefix("GRANT ")?, " ON ")?;
         let (object, to) = split_plain(rest, " TO ")?;
-        let mut privileges = Vec::new();
-        let mut left = Some(list);
-        while let Some(list) = left {
-            let (first, rest) = split_plain(list, ",").map_or((list, None), |(first, rest)| (first, Some(rest)));
-            // The columns that a privilege is limited to stand behind it.
-            privileges.push(first.split('(').next().unwrap_or_default().trim().to_uppercase());
-            left = rest;
-        }
+        // The columns that a privilege is limited to stand behind it.
+        let privilege = |text: &str| text.split('(').next().unwrap_or_default().trim().to_uppercase();
+        let privileges = listed_names(list).into_iter().map(privilege).collect();
         Some(Self { privileges, object: object.to_owned(), passes_on: to.ends_with("WITH GRANT OPTION") })
     }
 
@@ -174,8 +187,8 @@ fn codes(privilege: &str, grant: &Grant, files: Files) -> Vec<WarningCode> {
             all
         }
         "ALL PRIVILEGES" | "ALL" => vec![Writes, Creates],
-        "SUPER" | "SYSTEM_USER" | "SYSTEM_VARIABLES_ADMIN" | "SHUTDOWN" => vec![Superuser],
-        "INSERT" | "UPDATE" | "DELETE" | "DELETE HISTORY" => vec![Writes],
+        "SUPER" | "SYSTEM_USER" | "SHUTDOWN" => vec![Superuser],
+        "INSERT" | "UPDATE" | "DELETE" | "DELETE HISTORY" | "BINLOG REPLAY" | "REPLICATION_APPLIER" => vec![Writes],
         "ALTER"
         | "ALTER ROUTINE"
         | "CREATE"
@@ -191,8 +204,11 @@ fn codes(privilege: &str, grant: &Grant, files: Files) -> Vec<WarningCode> {
         | "SET_USER_ID" => vec![ManagesLogins],
         "GRANT OPTION" => vec![ManagesLogins],
         "FILE" if files != Files::Nowhere => vec![ReadsFiles, WritesFiles],
-        "PROCESS" => vec![SeesOthers],
+        // Who follows the log of changes reads every database.
+        "PROCESS" | "REPLICATION SLAVE" => vec![SeesOthers],
         "SELECT" if grant.is_global() => vec![SeesOthers],
+        // `CONNECTION_ADMIN` of MySQL, `CONNECTION ADMIN` of MariaDB, and two dozen more.
+        admin if admin.ends_with("ADMIN") => vec![Superuser],
         _ => Vec::new(),
     }
 }
@@ -242,6 +258,15 @@ mod tests {
     }
 
     #[test]
+    fn the_roles_of_a_login_are_found_as_the_server_quotes_them() {
+        assert_eq!(roles("GRANT `a ON b`@`%`,`c,d`@`%` TO `u`@`%` WITH ADMIN OPTION"), ["`a ON b`@`%`", "`c,d`@`%`"]);
+        assert_eq!(roles("GRANT `writer` TO `u`@`%`"), ["`writer`"]);
+        for line in ["GRANT SELECT ON *.* TO `u`@`%`", "SET DEFAULT ROLE `r` FOR `u`", ""] {
+            assert_eq!(roles(line), [""; 0], "{line}");
+        }
+    }
+
+    #[test]
     fn who_may_only_select_is_read_only() {
         let grants = ["GRANT USAGE ON *.* TO `u`@`%`", "GRANT SELECT, SHOW VIEW, EXECUTE ON `shop`.* TO `u`@`%`"];
         assert_eq!(warnings(&grants, Files::Anywhere), []);
@@ -255,6 +280,9 @@ mod tests {
         assert_eq!(of("CREATE TEMPORARY TABLES ON `shop`.*"), [Creates]);
         assert_eq!(of("ALL PRIVILEGES ON `shop`.*"), [Writes, Creates]);
         assert_eq!(of("FILE, PROCESS ON *.*"), [ReadsFiles, WritesFiles, SeesOthers]);
+        assert_eq!(of("REPLICATION SLAVE, REPLICATION CLIENT ON *.*"), [SeesOthers]);
+        assert_eq!(of("BACKUP_ADMIN,REPLICATION_APPLIER ON *.*"), [Superuser, Writes]);
+        assert_eq!(of("READ_ONLY ADMIN, BINLOG MONITOR ON *.*"), [Superuser]);
         assert_eq!(of("ROLE_ADMIN,SYSTEM_VARIABLES_ADMIN ON *.*"), [Superuser, ManagesLogins]);
         let all = [Superuser, Writes, Creates, ManagesLogins, ReadsFiles, WritesFiles, SeesOthers];
         assert_eq!(of("ALL PRIVILEGES ON *.*"), all);

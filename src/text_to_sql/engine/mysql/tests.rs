@@ -450,6 +450,24 @@ async fn a_text_in_a_statement_is_no_part_of_its_plan() {
     }
 }
 
+#[tokio::test]
+async fn a_role_that_is_granted_and_not_active_counts() {
+    let database = Database::new("create table a (id int)").await;
+    let (server, name, login) = (Mariadb::shared(), &database.name, format!("user_{}", database.name));
+    let (outer, inner) = (format!("outer_{name}"), format!("inner_{name}"));
+    let make = format!(
+        "create role {outer}; create role {inner}; grant insert on {name}.* to {inner}; grant {inner} to {outer};
+         create user {login} identified by 'p'; grant select on `{name}`.* to {login}; grant {outer} to {login}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut database.admin().await).await.unwrap();
+    let engine = Mysql::connect(&server.url(&format!("{login}:p"), name, ""), &Access::default()).await.unwrap();
+    let found = engine.privileges().await.unwrap();
+    let codes: Vec<_> = found.warnings.iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, [crate::text_to_sql::engine::WarningCode::Writes], "{found:?}");
+    let drop = format!("drop user {login}; drop role {outer}, {inner}");
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut database.admin().await).await.unwrap();
+}
+
 /// Greets as MySQL does, then answers with what is no packet.
 #[tokio::test]
 async fn a_server_that_lies_is_an_error_and_no_panic() {
