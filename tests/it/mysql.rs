@@ -236,7 +236,7 @@ async fn an_administrator_is_told_from_a_login_that_only_reads() {
     let codes: Vec<WarningCode> = privileges.warnings.iter().map(|warning| warning.code).collect();
     assert_eq!(codes, [Superuser, Writes, Creates, ManagesLogins, ReadsFiles, WritesFiles, SeesOthers]);
     assert!(!privileges.read_only());
-    assert!(privileges.warnings.iter().all(|warning| warning.detail.contains("grant select on")));
+    assert!(privileges.warnings.iter().all(|warning| warning.detail.contains("grant select, show view on")));
     assert!(!format!("{privileges:?}").contains("PASSWORD"));
 
     let (reader, writer) = (format!("r_{}", &name[20..]), format!("w_{}", &name[20..]));
