@@ -361,12 +361,13 @@ async fn errors_are_told_by_what_to_do_and_never_tell_a_value() {
 
 #[tokio::test]
 async fn more_statements_than_sessions_wait_for_their_turn() {
+    const SESSIONS: usize = 5;
     let fake = FakeMssql::start().await;
     let engine = engine(&fake).await;
-    (0..4).for_each(|_| fake.answers(&select(), Reply::Silence));
+    (0..SESSIONS).for_each(|_| fake.answers(&select(), Reply::Silence));
     let (hogs, hurried) = [2_000, 300].map(|ms| Caps { deadline: Duration::from_millis(ms), ..Caps::default() }).into();
     let statement = select();
-    let hogging = futures::future::join_all((0..4).map(|_| engine.run(&statement, &hogs)));
+    let hogging = futures::future::join_all((0..SESSIONS).map(|_| engine.run(&statement, &hogs)));
     let late = async {
         tokio::time::sleep(Duration::from_millis(800)).await;
         engine.run(&statement, &hurried).await
