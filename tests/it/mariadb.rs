@@ -131,6 +131,7 @@ fn options(dir: &Path) -> Vec<String> {
         "--innodb-flush-log-at-trx-commit=0",
         "--innodb-doublewrite=0",
         "--innodb-buffer-pool-size=128M",
+        "--character-set-server=utf8mb4",
     ]
     .map(String::from)
     .into();
