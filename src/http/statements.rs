@@ -23,7 +23,10 @@ use crate::{
         App,
         audit::{self, Asked},
     },
-    store::databases::{Database, DatabaseStatus},
+    store::{
+        databases::{Database, DatabaseStatus},
+        queries::SavedQuery,
+    },
     text_to_sql::{
         self, Ask, CostLimits, Query, Refusal, Target, Validation, guard::Policy, journal::Journal, run::Caps,
     },
@@ -212,10 +215,17 @@ async fn keep(session: &Session<CanAsk>, query: &Query) {
         let mut answer = serde_json::to_value(query).map_err(Problem::internal)?;
         without_nul(&mut answer);
         let result = answer["result"].take();
-        let (question, sql) = (query.question.as_deref(), query.sql.as_deref());
+        let saved = SavedQuery {
+            id: query.id,
+            key_id: session.caller.key_id,
+            database_id: query.database_id,
+            question: query.question.as_deref(),
+            sql: query.sql.as_deref(),
+            answer: &answer,
+            result: &result,
+        };
         let mut workspace = session.workspace().await?;
-        let key = session.caller.key_id;
-        workspace.save_query(query.id, key, query.database_id, question, sql, &answer, &result).await?;
+        workspace.save_query(&saved).await?;
         workspace.commit().await.map_err(Problem::from)
     };
     if let Err(problem) = kept.await {

@@ -5,31 +5,35 @@ use uuid::Uuid;
 
 use super::{StoreError, Workspace};
 
+/// An answer to be kept.
+pub struct SavedQuery<'a> {
+    pub id: Uuid,
+    /// Whom it was given to.
+    pub key_id: Uuid,
+    pub database_id: Uuid,
+    pub question: Option<&'a str>,
+    pub sql: Option<&'a str>,
+    /// A Query of the API, without its rows.
+    pub answer: &'a Value,
+    /// The rows.
+    pub result: &'a Value,
+}
+
 impl Workspace {
-    /// Keeps `answer` (a Query of the API, without its rows) and `result` (the rows) under `id`.
-    pub async fn save_query(
-        &mut self,
-        id: Uuid,
-        key_id: Uuid,
-        database_id: Uuid,
-        question: Option<&str>,
-        sql: Option<&str>,
-        answer: &Value,
-        result: &Value,
-    ) -> Result<(), StoreError> {
+    pub async fn save_query(&mut self, query: &SavedQuery<'_>) -> Result<(), StoreError> {
         let workspace_id = self.id();
         sqlx::query(
             "insert into sql_queries (id, workspace_id, key_id, database_id, question, sql, answer, result)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
-        .bind(id)
+        .bind(query.id)
         .bind(workspace_id)
-        .bind(key_id)
-        .bind(database_id)
-        .bind(question)
-        .bind(sql)
-        .bind(answer)
-        .bind(result)
+        .bind(query.key_id)
+        .bind(query.database_id)
+        .bind(query.question)
+        .bind(query.sql)
+        .bind(query.answer)
+        .bind(query.result)
         .execute(self.connection())
         .await?;
         Ok(())

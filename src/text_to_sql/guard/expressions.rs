@@ -575,8 +575,8 @@ impl<'a> Walker<'a> {
         });
         let last = qualifier.last().map(|ident| ident.value.as_str()).unwrap_or_default();
         let named = relation.named(name).next().is_some();
-        named && found.is_some_and(|found| self.is_closed_in_namesake(last, name, found))
-            || named && relation.hides(name, self.dialect.folds_quoted)
+        let shadowed = || found.is_some_and(|found| self.is_closed_in_namesake(last, name, found));
+        named && (relation.hides(name, self.dialect.folds_quoted) || shadowed())
     }
 
     /// A table's name where a value is expected, which PostgreSQL takes for the whole row.
