@@ -156,11 +156,6 @@ impl Dialect {
         if self.folds_quoted { declared.eq_ignore_ascii_case(folded) } else { declared == folded }
     }
 
-    /// A declared name as a folded name would spell it.
-    pub fn folded_name<'a>(&self, declared: &'a str) -> Cow<'a, str> {
-        if self.folds_quoted { declared.to_ascii_lowercase().into() } else { declared.into() }
-    }
-
     /// A declared name as an identifier of this engine. Names with a quote inside come out as what cannot be read again.
     pub fn quoted(&self, name: &str) -> String {
         let (open, close) = self.quotes;

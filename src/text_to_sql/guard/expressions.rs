@@ -64,7 +64,7 @@ impl<'a> Walker<'a> {
             }
             Expr::Exists { subquery, negated: _ } => {
                 // Whether there is a row does not depend on what `*` stands for.
-                self.unread_star = true;
+                self.unread_star = subquery.with.is_none() && matches!(*subquery.body, SetExpr::Select(_));
                 self.query(subquery, &mut None);
                 self.unread_star = false;
             }
@@ -487,6 +487,8 @@ impl<'a> Walker<'a> {
         let scalar = || self.scopes.iter().rev().find_map(|scope| scope.relation(&name)).is_some_and(|it| it.scalar);
         match found {
             Some((_, meaning @ (Meaning::Unknown | Meaning::Ambiguous))) => meaning,
+            // An output's name may be a column of its own scope to an engine that folds more than we do.
+            Some((_, Meaning::Alias)) if self.is_closed_elsewhere(&name, None) => Meaning::Risky,
             Some((place, _)) if self.is_closed_elsewhere(&name, Some(place)) => Meaning::Risky,
             Some((_, meaning)) => meaning,
             None if !scalar() => Meaning::Unknown,

@@ -143,19 +143,14 @@ impl<'a> Walker<'a> {
         !hidden && (!sources.is_empty() || side.iter().any(|relation| relation.unknown))
     }
 
-    /// NATURAL joins on whatever both sides have, which the engine decides with hidden columns in view.
+    /// NATURAL joins on whatever the engine thinks both sides have, closed columns included.
     fn natural(&mut self, scope: &Scope<'a>, floor: usize, middle: usize) -> Vec<Name<'a>> {
         let (left, right) = (&scope.relations[floor..middle], &scope.relations[middle..]);
-        let folds = self.dialect.folds_quoted;
-        let has = |side: &[Relation<'a>], name: &str| {
-            side.iter().any(|relation| relation.named(name).next().is_some() || relation.hides(name, folds))
-        };
-        let hidden_on = |side: &[Relation<'a>], other: &[Relation<'a>]| {
-            side.iter().flat_map(|relation| &relation.hidden).any(|name| has(other, &self.dialect.folded_name(name)))
-        };
-        if hidden_on(left, right) || hidden_on(right, left) {
-            self.not_allowed("NATURAL JOIN between these tables (use USING)");
+        if left.iter().chain(right).any(|relation| relation.closes) {
+            self.not_allowed("NATURAL JOIN with a table that has columns which may not be read (use USING)");
+            return Vec::new();
         }
+        let has = |side: &[Relation<'a>], name: &str| side.iter().any(|it| it.named(name).next().is_some());
         let names = left.iter().flat_map(|relation| &relation.columns).filter_map(|column| column.name.clone());
         let mut merged: Vec<Name<'a>> = names.filter(|name| has(right, name)).collect();
         merged.dedup();
@@ -262,8 +257,9 @@ impl<'a> Walker<'a> {
             TableFactor::Unpivot { table, value, name, columns, null_inclusion, alias } => {
                 self.absent(null_inclusion.is_none(), "INCLUDE or EXCLUDE NULLS");
                 let Some(input) = self.pivoted(table, scope, deferred) else { return Vec::new() };
+                let closes = input.closes;
                 let outputs = self.unpivot(input, value, name, columns);
-                self.derived(outputs, alias.as_ref())
+                Relation { closes, ..self.derived(outputs, alias.as_ref()) }
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
                 return self.nested_join(table_with_joins, alias.as_ref(), scope, deferred);
@@ -311,7 +307,8 @@ impl<'a> Walker<'a> {
         let Some(alias) = alias else { return star };
         let hides = scope.relations[floor..].iter().any(|relation| !relation.hidden.is_empty());
         self.absent(!hides, "An alias for a join of these tables");
-        let relation = self.derived(star, Some(alias));
+        let closes = scope.relations[floor..].iter().any(|relation| relation.closes);
+        let relation = Relation { closes, ..self.derived(star, Some(alias)) };
         scope.relations.truncate(floor);
         let star = relation.columns.clone();
         scope.relations.push(relation);

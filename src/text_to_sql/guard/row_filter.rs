@@ -1,6 +1,6 @@
 //! Row filters: a condition that every read of a table carries, whoever wrote the statement.
 //!
-//! A table with a filter is replaced, in the text, by a derived table `(select * from s.t where (…))`, and the result is
+//! A table with a filter is replaced, in the text, by a derived table `(select * from s.t where (…) …)`, and the result is
 //! checked again from the start. A filtered table that stands anywhere but in exactly that text is replaced; one that
 //! stands in it is filtered, whoever wrote it so. Views over the table are tables of their own.
 
@@ -59,21 +59,19 @@ fn derived_table(engine: Engine, table: &Table, condition: &str) -> Result<Canon
         let detail = "A row filter is taken as it is written; write texts in single quotes.";
         return Err(vec![Violation::new(ViolationCode::NotAllowed, detail)]);
     }
-    let fence = if engine == Engine::Postgres && !is_plain(&statement) { " offset 0" } else { "" };
-    lexical::read(&format!("({}{fence})", statement.text), dialect).map_err(|violation| vec![violation])
+    lexical::read(&fenced(engine, &statement.text), dialect).map_err(|violation| vec![violation])
 }
 
-/// Comparisons of columns with values, joined by AND. PostgreSQL runs a user's cheaper condition before any dearer filter,
-/// on rows that are not the user's, and its errors tell of them; OFFSET 0 keeps conditions in their places.
-fn is_plain(statement: &Canonical) -> bool {
-    let words = statement.lexemes.iter().map(|lexeme| statement.slice(lexeme));
-    let condition: Vec<&str> = words.skip_while(|word| !word.eq_ignore_ascii_case("where")).skip(2).collect();
-    let Some((_, condition)) = condition.split_last() else { return false };
-    let comparisons = condition.split(|word| word.eq_ignore_ascii_case("and"));
-    comparisons.into_iter().all(|comparison| {
-        matches!(comparison, [_, "=" | "<" | ">" | "<=" | ">=" | "<>", value]
-        if value.starts_with(|c: char| c == '\'' || c.is_ascii_digit()))
-    })
+/// The filtered rows as a derived table that no engine merges into the statement around it: else it could try a user's
+/// condition first, on rows that are not the user's, and its errors would tell of them.
+fn fenced(engine: Engine, statement: &str) -> String {
+    match engine {
+        Engine::Postgres => format!("({statement} offset 0)"),
+        Engine::Mysql => format!("({statement} limit 18446744073709551615)"),
+        Engine::Sqlite => format!("({statement} limit -1)"),
+        // The usual way there, though nothing promises it.
+        Engine::Mssql => format!("({})", statement.replacen("select *", "select top (9223372036854775807) *", 1)),
+    }
 }
 
 /// Whether the parenthesis that opens after WHERE closes at the very end, and not before.

@@ -463,6 +463,10 @@ impl<'a> Walker<'a> {
             self.unknown_qualifier(&parts);
             return Vec::new();
         };
+        if self.has_closed_namesake(&relation) {
+            self.not_allowed("`*` of a table whose name another one has here (name the columns)");
+            return Vec::new();
+        }
         if !relation.hidden.is_empty() {
             let first = self.words.range(parts[0].span);
             let last = at.and_then(|span| self.words.range(span));

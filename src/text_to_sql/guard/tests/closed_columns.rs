@@ -112,3 +112,41 @@ fn values_do_not_multiply_and_words_do_not_hide_chains() {
     refused_on(Engine::Sqlite, &chain);
     refused_on(Engine::Sqlite, &format!("select 1{}", " isnull".repeat(4_990)));
 }
+
+#[test]
+fn what_is_only_asked_for_rows_lends_its_star_to_nobody() {
+    for engine in Engine::ALL {
+        for sql in [
+            "select d.id from (select id, name as email from plain) d where exists (with c as (select * from users) select 1 from c where email like 'z%')",
+            "select id from plain where exists (with c as (select * from users) select 1 from c natural join (select 'x' as ssn) q)",
+            "select id from plain where exists (select * from users union select * from users)",
+        ] {
+            refused_on(engine, sql);
+        }
+    }
+}
+
+#[test]
+fn a_star_never_means_a_namesake() {
+    for sql in [
+        "select id from orders where (1, 2) < (select app.orders.* from users orders limit 1)",
+        "select d.* from plain, lateral (select app.plain.* from users plain) d",
+    ] {
+        refused_on(Engine::Mysql, sql);
+    }
+}
+
+#[test]
+fn names_that_an_engine_folds_further_are_not_read_in_their_own_scope_either() {
+    for sql in [
+        "select max(id) as `PRÉNOM`, count(*) from fr group by `PRÉNOM`",
+        "select id, id as `PRÉNOM` from fr order by concat(`PRÉNOM`, '')",
+        "select fr.id from fr natural join (select 'secret' as `PRÉNOM`) d",
+        "select u.name from users u natural join (select 'zed' as `emaİl`) d",
+        "select id from fr group by id having `PRÉNOM` > 'b'",
+    ] {
+        refused_on(Engine::Mysql, sql);
+    }
+    refused_on(Engine::Mssql, "select max(name) as [ｓｓｎ], count(*) from users group by [ｓｓｎ]");
+    refused_on(Engine::Mssql, "select (select top 1 [s\u{ad}sn] from users) from (select 1 as [s\u{ad}sn]) d");
+}

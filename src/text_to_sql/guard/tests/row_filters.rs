@@ -27,19 +27,19 @@ fn text(engine: Engine, sql: &str) -> String {
 fn a_filtered_table_is_read_through_its_condition_alone() {
     assert_snapshot!(
         text(Engine::Postgres, "SELECT c.name, o.total FROM customers c JOIN orders o ON o.customer_id = c.id WHERE o.total > 1 OR 1=1"),
-        @r#"SELECT c.name, o.total FROM (select * from "public"."customers" where (phone = 'o''7')) c JOIN public.orders o ON o.customer_id = c.id WHERE o.total > 1 OR 1=1"#
+        @r#"SELECT c.name, o.total FROM (select * from "public"."customers" where (phone = 'o''7') offset 0) c JOIN public.orders o ON o.customer_id = c.id WHERE o.total > 1 OR 1=1"#
     );
     assert_snapshot!(
         text(Engine::Mssql, "SELECT name FROM Customers"),
-        @"SELECT name FROM (select * from [dbo].[customers] where (phone = N'o''7')) as [customers]"
+        @"SELECT name FROM (select top (9223372036854775807) * from [dbo].[customers] where (phone = N'o''7')) as [customers]"
     );
     assert_snapshot!(
         text(Engine::Mysql, "SELECT app.customers.name FROM app.customers"),
-        @"SELECT customers.name FROM (select * from `app`.`customers` where (phone = 'o''7')) as `customers`"
+        @"SELECT customers.name FROM (select * from `app`.`customers` where (phone = 'o''7') limit 18446744073709551615) as `customers`"
     );
     assert_snapshot!(
         text(Engine::Sqlite, "SELECT count(*) FROM customers"),
-        @r#"SELECT count(*) FROM (select * from "main"."customers" where (phone = 'o''7')) as "customers""#
+        @r#"SELECT count(*) FROM (select * from "main"."customers" where (phone = 'o''7') limit -1) as "customers""#
     );
 }
 
