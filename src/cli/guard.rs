@@ -16,7 +16,7 @@ use report::{Judged, Report};
 use serde_json::Value;
 use statements::Form;
 
-use super::client::Client;
+use super::{client::Client, key};
 use crate::text_to_sql::{
     guard::{self, Policy},
     schema::{Engine, Schema},
@@ -137,13 +137,10 @@ fn engines() -> impl TypedValueParser<Value = Engine> {
     PossibleValuesParser::new(Engine::ALL.map(Engine::name)).try_map(named)
 }
 
-/// Numbers and `true` and `false` are themselves, `"42"` in quotes is a text, and so is everything else.
+/// As a key has them; blanks around a name are slips.
 fn attribute(text: &str) -> Result<(String, Value), String> {
-    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
-    let plain = serde_json::from_str(value)
-        .ok()
-        .filter(|value: &Value| value.is_number() || value.is_boolean() || value.is_string());
-    Ok((name.trim().to_owned(), plain.unwrap_or_else(|| Value::from(value))))
+    let (name, value) = key::attribute(text)?;
+    Ok((name.trim().to_owned(), value))
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// `name=value`; whole numbers, `true` and `false` are what they look like, a value in double quotes is text.
-fn attribute(text: &str) -> Result<(String, Value), String> {
+pub fn attribute(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("must be name=value")?;
     let value = match serde_json::from_str(value) {
         Ok(plain @ (Value::Number(_) | Value::Bool(_) | Value::String(_))) => plain,

@@ -69,6 +69,12 @@ pub struct ResultColumn {
     pub type_name: String,
 }
 
+/// The rows, and whether the server has said all it had to say.
+pub(in crate::text_to_sql) struct Outcome {
+    pub rows: Rows,
+    pub complete: bool,
+}
+
 /// A longer cell is cut: nobody reads it, and one must not crowd out a thousand rows. A multiple of four, so that cut
 /// base64 still decodes.
 const CELL_BYTES: usize = 64 << 10;

@@ -145,18 +145,13 @@ impl Schema {
 
     /// For callers who make no rules: what is hidden does not exist for them, and rules are not told.
     pub fn for_callers(mut self) -> Schema {
-        self.tables.retain(|table| !table.hidden);
-        let visible: Vec<Table> = self.tables.iter().map(Table::for_callers).collect();
-        let shown = |key: &ForeignKey| {
-            let mut tables = visible.iter();
-            tables.any(|table| {
-                table.schema == key.referenced_schema
-                    && table.name == key.referenced_table
-                    && table.has_columns(&key.referenced_columns)
-            })
-        };
-        self.tables.clone_from(&visible);
-        self.tables.iter_mut().for_each(|table| table.foreign_keys.retain(shown));
+        self.tables = self.visible_tables().map(Table::for_callers).collect();
+        let shown = |key: &&ForeignKey| self.tables.iter().any(|table| table.shows_end_of(key));
+        let keys: Vec<Vec<ForeignKey>> =
+            self.tables.iter().map(|table| table.foreign_keys.iter().filter(shown).cloned().collect()).collect();
+        for (table, keys) in self.tables.iter_mut().zip(keys) {
+            table.foreign_keys = keys;
+        }
         self
     }
 
@@ -211,6 +206,14 @@ impl Table {
         table.foreign_keys = self.foreign_keys.iter().filter(|key| table.has_columns(&key.columns)).cloned().collect();
         table.indexes = self.indexes.iter().filter(|index| table.has_columns(&index.columns)).cloned().collect();
         table
+    }
+
+    /// Whether this is the table that `key` refers to, and may be named with all columns of it.
+    pub fn shows_end_of(&self, key: &ForeignKey) -> bool {
+        let visible = |name: &String| self.visible_columns().any(|column| column.name == *name);
+        self.schema == key.referenced_schema
+            && self.name == key.referenced_table
+            && key.referenced_columns.iter().all(visible)
     }
 
     fn has_columns(&self, names: &[String]) -> bool {

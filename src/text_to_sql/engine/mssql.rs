@@ -4,8 +4,9 @@
 //! judges; a session that says it only reads, so that a listener or Azure gives it a copy that cannot be written where
 //! there is one; a transaction around every statement that is always rolled back; and the user's text as one parameter
 //! of `sp_executesql`, never part of a batch of ours. The one exception is an estimate, for which the text that the guard
-//! wrote is a batch of its own, sent once the server has agreed to show plans and run nothing ([`estimate`]). Every use has a session ([`sessions`]) over our own wire
-//! ([`wire`], [`tls`]) to the server that the URL names ([`target`]); [`failure`] says what goes wrong.
+//! wrote is a batch of its own, sent once the server has agreed to show plans and run nothing ([`estimate`]). Every use
+//! has a session ([`sessions`]) over our own wire ([`wire`], [`tls`]) to the server that the URL names ([`target`]);
+//! [`failure`] says what goes wrong.
 //! Left out: named instances, Windows and Entra logins, servers before 2016.
 
 mod estimate;
@@ -25,9 +26,10 @@ use tokio::time::timeout;
 
 use self::failure::contained;
 pub(in crate::text_to_sql) use self::sessions::Connection;
-use self::sessions::{Busy, CONNECT, Session, Sessions, Use};
+use self::sessions::{Busy, Session, Sessions, Use};
 use self::target::Target;
 use super::access::Access;
+use super::sessions::{CONNECT, INTROSPECTION};
 use super::{EngineError, Estimate, Privileges, SqlEngine};
 use crate::text_to_sql::guard::ReadOnlySql;
 use crate::text_to_sql::introspect::mssql::{self as introspect, Catalog};
@@ -36,8 +38,6 @@ use crate::text_to_sql::run;
 use crate::text_to_sql::run::{Caps, Rows};
 use crate::text_to_sql::schema::{Engine, Schema};
 
-/// For the catalog of a large database; its samples have a budget of their own.
-const INTROSPECTION: Duration = Duration::from_secs(120);
 /// For the few questions of the X-ray.
 const PRIVILEGES: Duration = Duration::from_secs(20);
 

@@ -66,14 +66,8 @@ impl Postgres {
         work: impl AsyncFnOnce(&mut Session) -> Result<T, sqlx::Error>,
     ) -> Result<T, EngineError> {
         let worked = unpanicked(work(busy.session()));
-        match timeout(deadline + GRACE, worked).await {
-            Ok(Ok(answer)) => {
-                busy.finish();
-                Ok(answer)
-            }
-            Ok(Err(error)) => Err(busy.fail(&error, deadline)),
-            Err(_) => Err(EngineError::Timeout(deadline)),
-        }
+        let worked = timeout(deadline + GRACE, worked).await;
+        busy.end(worked, deadline)
     }
 
     async fn run_in(mut busy: Busy, sql: &str, caps: &Caps, confined: bool) -> Result<Rows, EngineError> {

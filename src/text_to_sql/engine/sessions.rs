@@ -24,7 +24,7 @@ pub(super) const SESSIONS: usize = 5;
 /// For a connection with TLS and a password over a slow network.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// After this long without a question a session is given back.
-const IDLE: Duration = Duration::from_secs(60);
+pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// Reading waits only for somebody who changes the table itself.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// The server stops a statement at its deadline by itself; only if it does not, we stop it.

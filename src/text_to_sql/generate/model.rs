@@ -170,7 +170,9 @@ fn table_lines(catalog: &Catalog, table: &Table, full: bool) -> Vec<String> {
         });
     }
     let visible = |name: &String| table.visible_columns().any(|column| column.name == *name);
-    let leads_somewhere = |key: &&ForeignKey| key.columns.iter().all(visible) && is_visible(catalog, key);
+    // What a key refers to must be one of the tables that a catalog knows: the visible ones.
+    let shown = |key: &ForeignKey| catalog.tables().any(|id| catalog.table(id).table.shows_end_of(key));
+    let leads_somewhere = |key: &&ForeignKey| key.columns.iter().all(visible) && shown(key);
     for key in table.foreign_keys.iter().filter(leads_somewhere) {
         let line = format!(
             "  foreign key ({}) -> {} ({})",
@@ -181,16 +183,6 @@ fn table_lines(catalog: &Catalog, table: &Table, full: bool) -> Vec<String> {
         lines.push(clean(&line, 2 * MAX_TEXT));
     }
     lines
-}
-
-/// Whether what a key refers to may be named: a catalog knows visible tables alone.
-fn is_visible(catalog: &Catalog, key: &ForeignKey) -> bool {
-    let tables = catalog.tables().map(|id| catalog.table(id).table);
-    let mut referenced =
-        tables.filter(|table| table.schema == key.referenced_schema && table.name == key.referenced_table);
-    referenced.any(|table| {
-        key.referenced_columns.iter().all(|name| table.visible_columns().any(|column| column.name == *name))
-    })
 }
 
 fn column_line(table: &Table, column: &Column) -> String {

@@ -214,19 +214,8 @@ impl<'a> Walker<'a> {
             TableFactor::Derived { lateral, subquery, alias, sample } => {
                 self.absent(sample.is_none(), "TABLESAMPLE on a query");
                 self.absent(!lateral || self.dialect.lateral, "LATERAL");
-                if let Some(relation) = self.filtered_table(subquery, alias.as_ref()) {
-                    let star = relation.columns.clone();
-                    scope.relations.push(relation);
-                    return star;
-                }
-                let outputs = if *lateral || applied {
-                    let mut outputs = Vec::new();
-                    self.within(scope, 0, |walker| outputs = walker.query(subquery, &mut None));
-                    outputs
-                } else {
-                    self.query(subquery, &mut None)
-                };
-                self.derived(outputs, alias.as_ref())
+                let filtered = self.filtered_table(subquery, alias.as_ref());
+                filtered.unwrap_or_else(|| self.derived_table(subquery, alias.as_ref(), *lateral || applied, scope))
             }
             TableFactor::Function { lateral: _, name, args, with_ordinality, alias } => {
                 self.table_function(name, args, *with_ordinality, alias.as_ref(), scope, deferred)
@@ -313,6 +302,22 @@ impl<'a> Walker<'a> {
         let star = relation.columns.clone();
         scope.relations.push(relation);
         star
+    }
+
+    /// `sees_before`: it may refer to what stands before it in FROM.
+    fn derived_table(
+        &mut self,
+        subquery: &'a Query,
+        alias: Option<&'a TableAlias>,
+        sees_before: bool,
+        scope: &mut Scope<'a>,
+    ) -> Relation<'a> {
+        let mut outputs = Vec::new();
+        match sees_before {
+            true => self.within(scope, 0, |walker| outputs = walker.query(subquery, &mut None)),
+            false => outputs = self.query(subquery, &mut None),
+        }
+        self.derived(outputs, alias)
     }
 
     fn derived(&mut self, outputs: Vec<Output<'a>>, alias: Option<&'a TableAlias>) -> Relation<'a> {

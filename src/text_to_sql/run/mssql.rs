@@ -15,8 +15,7 @@ use tiberius::numeric::Numeric;
 use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 use tiberius::{Column, ColumnData, ColumnType, QueryItem, Row};
 
-use super::postgres::Outcome;
-use super::{CELL_BYTES, Caps, Collector, ResultColumn, SAFE_INTEGER, decimal, float, integer};
+use super::{CELL_BYTES, Caps, Collector, Outcome, ResultColumn, SAFE_INTEGER, decimal, float, integer};
 use crate::text_to_sql::engine::{Meter, MssqlConnection};
 
 /// What the server sends of a long text or long bytes: enough in UTF-16 that the end of a cell that is cut is known to

@@ -12,14 +12,8 @@ use serde_json::Value;
 use sqlx::mysql::{MySqlConnection, MySqlRow, MySqlTypeInfo};
 use sqlx::{AssertSqlSafe, Column, Decode, Either, Executor, MySql, Row, SqlSafeStr, Statement, Type, TypeInfo};
 
-use super::{Caps, Collector, PARSED_BYTES, ResultColumn, Rows, decimal, float, integer};
+use super::{Caps, Collector, Outcome, PARSED_BYTES, ResultColumn, decimal, float, integer};
 use crate::text_to_sql::engine::Meter;
-
-/// The rows, and whether the server has said all it had to say.
-pub(in crate::text_to_sql) struct Outcome {
-    pub rows: Rows,
-    pub complete: bool,
-}
 
 /// Runs one statement in the transaction that the session is in; nothing if it is no query, or has placeholders.
 pub(in crate::text_to_sql) async fn run(

@@ -12,14 +12,8 @@ use serde_json::Value;
 use sqlx::postgres::{PgConnection, PgRow, PgStatement, PgTypeInfo, PgTypeKind};
 use sqlx::{AssertSqlSafe, Column, Either, Executor, Row, SqlSafeStr, Statement, TypeInfo};
 
-use super::{Caps, Collector, EXACT_DIGITS, PARSED_BYTES, ResultColumn, Rows, decimal, float, integer};
+use super::{Caps, Collector, EXACT_DIGITS, Outcome, PARSED_BYTES, ResultColumn, decimal, float, integer};
 use crate::text_to_sql::engine::Meter;
-
-/// The rows, and whether the server has said all it had to say.
-pub(in crate::text_to_sql) struct Outcome {
-    pub rows: Rows,
-    pub complete: bool,
-}
 
 /// Runs one statement in the transaction that the session is in.
 pub(in crate::text_to_sql) async fn run(

@@ -43,7 +43,7 @@ pub(super) fn failure(error: &Error) -> EngineError {
 }
 
 /// From this severity on the server closes the connection.
-const FATAL: u8 = 20;
+pub(super) const FATAL: u8 = 20;
 
 fn refusal(said: &TokenError) -> EngineError {
     match said.code() {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use tiberius::error::Error;
 use tiberius::{ColumnData, Row};
 
+use super::failure::FATAL;
 use super::sessions::Session;
 use crate::text_to_sql::engine::{Privileges, Warning, WarningCode};
 
@@ -26,9 +27,6 @@ pub(super) async fn privileges(session: &mut Session) -> Result<Privileges, Erro
     rights.database = names(&ask(session, DATABASE).await?, 0);
     Ok(Privileges { login, warnings: rights.warnings() })
 }
-
-/// From this severity on the server closes the connection.
-const FATAL: u8 = 20;
 
 const ROLES: &str = "
     select suser_sname(), role

@@ -21,15 +21,9 @@ use super::failure::{connect_failure, contained, failure};
 use super::target::Target;
 use super::wire::{self, Wire};
 use crate::text_to_sql::engine::access::Access;
-use crate::text_to_sql::engine::sessions::SESSIONS;
+use crate::text_to_sql::engine::sessions::{CONNECT, IDLE, LOCK_WAIT, SESSIONS};
 use crate::text_to_sql::run::mssql::TEXT_BYTES;
 
-/// For a connection with TLS and a password over a slow network.
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
-/// After this long without a question a session is given back.
-const IDLE: Duration = Duration::from_secs(60);
-/// Reading waits only for somebody who changes the table itself.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// The optimizer's guess at seconds (on a machine of 1997) from which a statement is refused: it would not end in time.
 const COST: u32 = 30_000;
 /// A plan comes as one text, and a large one is only read so far.

@@ -15,11 +15,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::sessions::CONNECT;
 use super::tls::{Encryption, Shell, Tls};
 use crate::text_to_sql::engine::EngineError;
 use crate::text_to_sql::engine::meter::Meter;
 use crate::text_to_sql::engine::relay::metered;
+use crate::text_to_sql::engine::sessions::CONNECT;
 
 /// Every packet's header: type, status, length, process, number, window.
 pub(super) const HEADER: usize = 8;
