@@ -13,6 +13,7 @@ pub mod journal;
 pub mod link;
 pub mod run;
 pub mod schema;
+pub mod terms;
 
 use std::{
     sync::Arc,

@@ -8,11 +8,12 @@ use sqlparser::ast::{
     LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, Statement, TableFactor, UnaryOperator,
     Value,
 };
-use sqlparser::dialect::{Dialect, MsSqlDialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect};
+use sqlparser::dialect::Dialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::schema::Engine;
+use super::terms::dialect;
 
 /// Longer statements are described by their tables: walking their trees costs stack.
 const MAX_SQL_BYTES: usize = 4096;
@@ -21,12 +22,7 @@ const MAX_DEPTH: usize = 12;
 
 /// One or a few sentences.
 pub fn restate(sql: &str, engine: Engine) -> String {
-    let dialect: &dyn Dialect = match engine {
-        Engine::Postgres => &PostgreSqlDialect {},
-        Engine::Mysql => &MySqlDialect {},
-        Engine::Sqlite => &SQLiteDialect {},
-        Engine::Mssql => &MsSqlDialect {},
-    };
+    let dialect = dialect(engine);
     let parsed = if sql.len() <= MAX_SQL_BYTES { Parser::parse_sql(dialect, sql).ok() } else { None };
     match parsed.as_deref() {
         Some([Statement::Query(query)]) => sentence(&query_words(query, 0)),

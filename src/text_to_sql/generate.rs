@@ -24,6 +24,9 @@ pub struct Draft {
     pub assumptions: Vec<String>,
     /// Words of the question that the SQL does not reflect.
     pub unused_words: Vec<String>,
+    /// Asked back where the question can be read in ways that are equally good: "Which date: order date or ship date?"
+    /// The other drafts are the other ways.
+    pub clarification: Option<String>,
 }
 
 /// What came of a question.

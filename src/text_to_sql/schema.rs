@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::terms;
+
 /// The SQL engines Almanac speaks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -65,6 +67,15 @@ pub struct Table {
     /// Column names in key order; empty when there is none.
     pub primary_key: Vec<String>,
     pub foreign_keys: Vec<ForeignKey>,
+    /// Joins that people declared, used like foreign keys and before them.
+    #[serde(default)]
+    pub joins: Vec<ForeignKey>,
+    /// What people compute from its rows, by name.
+    #[serde(default)]
+    pub metrics: Vec<Metric>,
+    /// Conditions on its rows that people speak of by name.
+    #[serde(default)]
+    pub filters: Vec<NamedFilter>,
     pub indexes: Vec<Index>,
     /// As the engine estimates it, or counted where that is cheap.
     pub row_count: Option<i64>,
@@ -88,6 +99,12 @@ pub struct Column {
     pub description: Option<String>,
     #[serde(default)]
     pub synonyms: Vec<String>,
+    /// What its numbers count: `EUR`, `kg`, `minutes`.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// Values that people gave to show what it holds.
+    #[serde(default)]
+    pub example_values: Vec<String>,
     #[serde(default)]
     pub hidden: bool,
     #[serde(default)]
@@ -118,6 +135,39 @@ pub enum ColumnKind {
     Other,
 }
 
+/// A figure that people compute from the rows of a table: "net revenue" is `sum(amount - discount)`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub synonyms: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// An aggregate over columns of the table, in the engine's SQL.
+    pub expression: String,
+    /// Of the figure: `EUR`, `kg`, `%`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+}
+
+/// A condition that people speak of by name: "active" is `status = 'active'`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedFilter {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub synonyms: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// On columns of the table, in the engine's SQL.
+    pub condition: String,
+    /// Taken for every question about the table, unless the question speaks against it. A statement that somebody sends
+    /// is left as it is.
+    #[serde(default)]
+    pub default: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ForeignKey {
     pub columns: Vec<String>,
@@ -145,12 +195,12 @@ impl Schema {
 
     /// For callers who make no rules: what is hidden does not exist for them, and rules are not told.
     pub fn for_callers(mut self) -> Schema {
-        self.tables = self.visible_tables().map(Table::for_callers).collect();
-        let shown = |key: &&ForeignKey| self.tables.iter().any(|table| table.shows_end_of(key));
-        let keys: Vec<Vec<ForeignKey>> =
-            self.tables.iter().map(|table| table.foreign_keys.iter().filter(shown).cloned().collect()).collect();
-        for (table, keys) in self.tables.iter_mut().zip(keys) {
-            table.foreign_keys = keys;
+        self.tables = self.visible_tables().map(|table| table.for_callers(self.engine)).collect();
+        let visible = self.tables.clone();
+        let shown = |key: &ForeignKey| visible.iter().any(|table| table.shows_end_of(key));
+        for table in &mut self.tables {
+            table.foreign_keys.retain(shown);
+            table.joins.retain(shown);
         }
         self
     }
@@ -184,6 +234,9 @@ impl Table {
             columns: Vec::new(),
             primary_key: Vec::new(),
             foreign_keys: Vec::new(),
+            joins: Vec::new(),
+            metrics: Vec::new(),
+            filters: Vec::new(),
             indexes: Vec::new(),
             row_count: None,
         }
@@ -194,16 +247,20 @@ impl Table {
         self
     }
 
-    fn for_callers(&self) -> Table {
+    fn for_callers(&self, engine: Engine) -> Table {
         let mut table = Table { row_filter: None, ..self.clone() };
         table.columns.retain(|column| !column.hidden);
         for column in table.columns.iter_mut().filter(|column| column.masked) {
             column.enum_values.clear();
+            column.example_values.clear();
         }
+        table.metrics = terms::open_metrics(engine, self).cloned().collect();
+        table.filters = terms::open_filters(engine, self).cloned().collect();
         if self.columns.iter().any(|column| column.hidden && self.primary_key.contains(&column.name)) {
             table.primary_key.clear();
         }
         table.foreign_keys = self.foreign_keys.iter().filter(|key| table.has_columns(&key.columns)).cloned().collect();
+        table.joins = self.joins.iter().filter(|join| table.has_columns(&join.columns)).cloned().collect();
         table.indexes = self.indexes.iter().filter(|index| table.has_columns(&index.columns)).cloned().collect();
         table
     }
@@ -236,6 +293,8 @@ impl Column {
             nullable,
             description: None,
             synonyms: Vec::new(),
+            unit: None,
+            example_values: Vec::new(),
             hidden: false,
             masked: false,
             enumeration: false,

@@ -83,6 +83,7 @@ fn finish(reader: &mut Reader, plan: &Plan, joins: &JoinTree) -> Draft {
         explanation: restate::restate(catalog, plan, joins),
         assumptions: reader.doubts.iter().filter_map(|doubt| doubt.assumption.clone()).collect(),
         unused_words,
+        clarification: None,
     }
 }
 

@@ -7,7 +7,6 @@
 
 use chrono::{NaiveDate, Utc};
 use serde::Deserialize;
-use sqlparser::dialect::{Dialect, MsSqlDialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect};
 use sqlparser::tokenizer::{Token, Tokenizer};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use crate::text_to_sql::link::catalog::{Catalog, TableId};
 use crate::text_to_sql::link::tokens::{MAX_TOKENS, Token as Word, tokenize};
 use crate::text_to_sql::link::{Meaning, Mention, link};
 use crate::text_to_sql::schema::{Column, Engine, ForeignKey, Schema, Table};
+use crate::text_to_sql::terms::dialect;
 
 /// For the schema in the prompt: small models take 8,000 in all, and more tables than this holds help nobody.
 pub const SCHEMA_TOKENS: usize = 5_000;
@@ -249,6 +249,7 @@ fn draft(text: &str, engine: Engine, confidence: f32) -> Generated {
         explanation: restated,
         assumptions: explanation.into_iter().collect(),
         unused_words: Vec::new(),
+        clarification: None,
     }])
 }
 
@@ -324,15 +325,6 @@ fn begins(statement: &str, engine: Engine, verbs: &[&str]) -> bool {
     let tokens = Tokenizer::new(dialect(engine), statement).tokenize().unwrap_or_default();
     let first = tokens.iter().find(|token| !matches!(token, Token::Whitespace(_) | Token::LParen));
     matches!(first, Some(Token::Word(word)) if verbs.iter().any(|verb| word.value.eq_ignore_ascii_case(verb)))
-}
-
-fn dialect(engine: Engine) -> &'static dyn Dialect {
-    match engine {
-        Engine::Postgres => &PostgreSqlDialect {},
-        Engine::Mysql => &MySqlDialect {},
-        Engine::Sqlite => &SQLiteDialect {},
-        Engine::Mssql => &MsSqlDialect {},
-    }
 }
 
 #[cfg(test)]
