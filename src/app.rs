@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod databases;
+pub mod examples;
 pub mod limits;
 pub mod syncs;
 pub mod turns;

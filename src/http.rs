@@ -9,17 +9,19 @@ mod batches;
 mod body;
 mod databases;
 mod documents;
+mod examples;
 mod health;
 mod idempotency;
 mod keys;
 mod knowledge_bases;
 mod lookup;
+mod notes;
 pub mod problem;
 mod queries;
+mod schema;
 mod search;
 mod session;
 mod statements;
-mod tables;
 mod upload;
 mod usage;
 
@@ -111,6 +113,8 @@ fn endpoints(app: &App) -> OpenApiRouter<App> {
     let creating = knowledge_bases::creating_router()
         .merge(batches::creating_router())
         .merge(databases::creating_router())
+        .merge(examples::creating_router())
+        .merge(queries::creating_router())
         .layer(replay);
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(knowledge_bases::router())
@@ -120,7 +124,9 @@ fn endpoints(app: &App) -> OpenApiRouter<App> {
         .merge(search::router())
         .merge(answers::router())
         .merge(databases::router())
-        .merge(tables::router())
+        .merge(schema::router())
+        .merge(notes::router())
+        .merge(examples::router())
         .merge(statements::router())
         .merge(queries::router())
         .merge(audit_logs::router())

@@ -10,6 +10,8 @@ pub mod chunks;
 pub mod databases;
 pub mod documents;
 pub mod embeddings;
+pub mod examples;
+pub mod feedback;
 pub mod hnsw;
 pub mod idempotency;
 pub mod keys;

@@ -1,16 +1,19 @@
 //! From a question to SQL that is proven read-only, its rows, and what it means in plain words.
 //!
-//! [`ask`] drafts with the language model where one is configured, else with the builtin generator; every draft goes
-//! through the [`guard`], and only what it returns can be run, once the decision is in the [`journal`] and if the engine
-//! does not expect too much of it. A question that the schema cannot answer is declined.
+//! [`ask`] takes drafts from the generators ([`drafting`]); every draft goes through the [`guard`], and only what it
+//! returns can be run, once the decision is in the [`journal`] and if the engine does not expect too much of it. Where no
+//! draft is sure enough it offers those that differ in result; a question that the schema cannot answer is declined.
 
+mod drafting;
 pub mod engine;
 pub mod explain;
+pub mod follow_up;
 pub mod generate;
 pub mod guard;
 pub mod introspect;
 pub mod journal;
 pub mod link;
+mod query;
 pub mod run;
 pub mod schema;
 pub mod terms;
@@ -20,78 +23,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Utc};
+use drafting::Proven;
 use engine::{EngineError, Estimate, SqlEngine};
-use generate::{Draft, Generated, builtin, model};
+use generate::example::Example;
 use guard::{ColumnRef, Policy, ReadOnlySql, TableRef, Violation};
 use journal::{Action, Decision, Journal, NotKept};
+pub use query::{Choice, Generator, Query, QueryError, Verdict};
 use run::{Caps, Rows};
 use schema::Schema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::models::{LanguageModel, ModelError};
-
-/// An answer from a database: to a question, or to SQL that somebody sent.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Query {
-    pub id: Uuid,
-    pub database_id: Uuid,
-    pub question: Option<String>,
-    /// As it ran, or would run. Null: the question cannot be answered, and `explanation` says why.
-    pub sql: Option<String>,
-    /// Null when the SQL was sent.
-    pub generator: Option<Generator>,
-    /// 0 to 1.
-    pub confidence: f32,
-    /// Up to three drafts that differ in result, when none is sure enough to be run.
-    pub choices: Vec<Choice>,
-    /// What the SQL does, in plain words.
-    pub explanation: String,
-    pub assumptions: Vec<String>,
-    /// Words of the question that nothing was made of.
-    pub unused_words: Vec<String>,
-    pub validation: Verdict,
-    pub executed: bool,
-    pub result: Option<Rows>,
-    /// Why the run failed.
-    pub error: Option<QueryError>,
-    /// Drafts that were made, repairs included.
-    pub attempts: u32,
-    pub generation_ms: f64,
-    pub execution_ms: f64,
-    /// What was left out, and why.
-    pub degraded: Vec<String>,
-    pub created_at: DateTime<Utc>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Generator {
-    Example,
-    Model,
-    Builtin,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Choice {
-    pub sql: String,
-    pub explanation: String,
-    pub confidence: f32,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Verdict {
-    pub safe: bool,
-    pub violations: Vec<Violation>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct QueryError {
-    pub code: String,
-    pub detail: String,
-}
+use crate::models::LanguageModel;
 
 /// What `validate` says of a statement.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -110,6 +54,8 @@ pub struct Target {
     pub database_id: Uuid,
     pub engine: Arc<dyn SqlEngine>,
     pub schema: Arc<Schema>,
+    /// Counts the changes of the schema.
+    pub schema_version: i64,
     pub policy: Policy,
     pub caps: Caps,
     pub cost: CostLimits,
@@ -137,45 +83,52 @@ pub enum Refusal {
 #[derive(Debug, Clone)]
 pub struct Ask {
     pub question: String,
+    /// The question that it goes on from.
+    pub previous: Option<Previous>,
+    /// Verified examples whose questions are like it, most alike first.
+    pub examples: Vec<Example>,
     pub execute: bool,
     pub min_confidence: f32,
 }
 
-/// A model gets the guard's objections this often.
-const MAX_REPAIRS: u32 = 2;
+/// A question that was answered before, and what the next one means after it.
+#[derive(Debug, Clone)]
+pub struct Previous {
+    pub id: Uuid,
+    pub question: String,
+    pub sql: Option<String>,
+    /// Nothing where the next question stands by itself.
+    pub read_as: Option<String>,
+}
+
 /// Choices offered when no draft is sure enough.
 const MAX_CHOICES: usize = 3;
-/// All drafts together may take as long as one statement: there are at most ten.
-const COMPARED_SHARE: u32 = 10;
-/// Drafts are compared by this many rows.
-const COMPARED_ROWS: usize = 100;
+/// Other readings offered beside an answer.
+const MAX_ALTERNATIVES: usize = 2;
 /// Planning a statement takes milliseconds; a plan that takes seconds is trouble of its own.
 const EXPLAIN: Duration = Duration::from_secs(5);
 
 /// Answers a question: drafts, proves, and runs the best draft if it is sure enough; else offers choices.
 pub async fn ask(target: &Target, language_model: Option<&dyn LanguageModel>, ask: &Ask) -> Result<Query, NotKept> {
     let began = Instant::now();
-    let mut query = Query::new(target.database_id, Some(ask.question.clone()));
-    let drafted = draft(target, language_model, &ask.question, &mut query).await;
+    let mut query = Query::asked(target, ask);
+    let drafted = drafting::draft(target, language_model, ask, &mut query).await?;
     query.generation_ms = milliseconds(began);
     let Some(best) = drafted.first() else { return Ok(query) };
-    query.take(best);
     let sure = best.draft.confidence >= ask.min_confidence;
+    query.take(best);
+    query.offer(&drafted, sure);
     if sure && ask.execute {
         query.run(target, Action::Ask, &best.draft.sql, &best.proven).await?;
-        return Ok(query);
-    }
-    target.journal.decided(Decision::allowed(Some(query.id), Action::Ask, &best.draft.sql, &best.proven)).await?;
-    if !sure {
-        query.choices =
-            if ask.execute { choices(target, query.id, &drafted).await? } else { untried_choices(&drafted) };
+    } else {
+        target.journal.decided(Decision::allowed(Some(query.id), Action::Ask, &best.draft.sql, &best.proven)).await?;
     }
     Ok(query)
 }
 
 /// Proves SQL that somebody sent, then runs it.
 pub async fn execute(target: &Target, sql: &str) -> Result<Query, Refusal> {
-    let mut query = Query::new(target.database_id, None);
+    let mut query = Query::new(target, None);
     let proven = match guard::check(sql, &target.schema, &target.policy) {
         Ok(proven) => proven,
         Err(violations) => {
@@ -214,155 +167,38 @@ pub async fn validate(schema: &Schema, policy: &Policy, journal: &Journal, sql: 
     })
 }
 
-/// A draft that the guard accepted.
-struct Proven {
-    draft: Draft,
-    proven: ReadOnlySql,
-    generator: Generator,
-}
-
-/// The model's draft where there is a model that can be used, else the builtin generator's, best first. What is missing
-/// goes into the query's explanation.
-async fn draft(
-    target: &Target,
-    language_model: Option<&dyn LanguageModel>,
-    question: &str,
-    query: &mut Query,
-) -> Vec<Proven> {
-    if let Some(language_model) = language_model {
-        match draft_by_model(target, language_model, question, query).await {
-            Ok(drafts) if !drafts.is_empty() => return drafts,
-            Ok(_) => return Vec::new(),
-            Err(error) => query.degraded.push(format!("language_model: {error}")),
-        }
-    }
-    query.attempts += 1;
-    match builtin::generate(question, &target.schema) {
-        Generated::Drafts(drafts) => prove(target, drafts, Generator::Builtin, query),
-        Generated::Declined(missing) => {
-            query.explanation = missing;
-            Vec::new()
-        }
-    }
-}
-
-/// Hands the guard's objections back to the model, a bounded number of times.
-async fn draft_by_model(
-    target: &Target,
-    language_model: &dyn LanguageModel,
-    question: &str,
-    query: &mut Query,
-) -> Result<Vec<Proven>, ModelError> {
-    let mut repair = None;
-    loop {
-        query.attempts += 1;
-        let drafts = match model::generate(question, &target.schema, language_model, repair.as_ref()).await? {
-            Generated::Declined(missing) => {
-                query.explanation = missing;
-                return Ok(Vec::new());
-            }
-            Generated::Drafts(drafts) => drafts,
-        };
-        let refused = drafts.first().map(|draft| draft.sql.clone()).unwrap_or_default();
-        let proven = prove(target, drafts, Generator::Model, query);
-        if !proven.is_empty() || query.attempts > MAX_REPAIRS {
-            return Ok(proven);
-        }
-        let problems = query.validation.violations.iter().map(|violation| violation.detail.clone()).collect();
-        repair = Some(model::Repair { sql: refused, problems });
-    }
-}
-
-/// The drafts that the guard accepts. When it accepts none, the first one's violations go into the query.
-fn prove(target: &Target, drafts: Vec<Draft>, generator: Generator, query: &mut Query) -> Vec<Proven> {
-    let mut accepted = Vec::new();
-    let mut refused: Option<Vec<Violation>> = None;
-    for draft in drafts {
-        match guard::check(&draft.sql, &target.schema, &target.policy) {
-            Ok(proven) => accepted.push(Proven { draft, proven, generator }),
-            Err(violations) => {
-                // Nothing of it runs, so nobody waits.
-                drop(target.journal.tell(Decision::refused(Some(query.id), Action::Ask, &draft.sql, &violations)));
-                refused.get_or_insert(violations);
-            }
-        }
-    }
-    if accepted.is_empty() {
-        let violations = refused.unwrap_or_default();
-        query.explanation = "No SQL could be made for this question that is allowed to run.".to_owned();
-        query.validation = Verdict { safe: false, violations };
-    }
-    accepted
-}
-
-/// Up to three drafts whose results differ. A draft that cannot be run is no choice.
-async fn choices(target: &Target, query_id: Uuid, drafted: &[Proven]) -> Result<Vec<Choice>, NotKept> {
-    let caps = Caps { rows: COMPARED_ROWS, deadline: target.caps.deadline / COMPARED_SHARE, ..target.caps };
-    let mut seen: Vec<Rows> = Vec::new();
-    let mut choices = Vec::new();
-    for candidate in drafted {
-        let decision = Decision::allowed(Some(query_id), Action::Candidate, &candidate.draft.sql, &candidate.proven);
-        let Ok(rows) = target.run(decision, &candidate.proven, &caps).await? else { continue };
-        if seen.iter().any(|other| other.rows == rows.rows) {
-            continue;
-        }
-        seen.push(rows);
-        choices.push(candidate.choice());
-        if choices.len() == MAX_CHOICES {
-            break;
-        }
-    }
-    Ok(choices)
-}
-
-/// Where nothing may run: the best drafts, which may give the same result.
-fn untried_choices(drafted: &[Proven]) -> Vec<Choice> {
-    drafted.iter().take(MAX_CHOICES).map(Proven::choice).collect()
-}
-
-impl Proven {
-    fn choice(&self) -> Choice {
-        Choice {
-            sql: self.proven.text().to_owned(),
-            explanation: self.draft.explanation.clone(),
-            confidence: self.draft.confidence,
-        }
-    }
-}
-
 impl Query {
-    fn new(database_id: Uuid, question: Option<String>) -> Query {
+    fn asked(target: &Target, ask: &Ask) -> Query {
         Query {
-            id: Uuid::now_v7(),
-            database_id,
-            question,
-            sql: None,
-            generator: None,
-            confidence: 0.0,
-            choices: Vec::new(),
-            explanation: String::new(),
-            assumptions: Vec::new(),
-            unused_words: Vec::new(),
-            validation: Verdict { safe: false, violations: Vec::new() },
-            executed: false,
-            result: None,
-            error: None,
-            attempts: 0,
-            generation_ms: 0.0,
-            execution_ms: 0.0,
-            degraded: Vec::new(),
-            created_at: Utc::now(),
+            read_as: ask.previous.as_ref().and_then(|previous| previous.read_as.clone()),
+            previous_query_id: ask.previous.as_ref().map(|previous| previous.id),
+            min_confidence: Some(ask.min_confidence),
+            ..Query::new(target, Some(ask.question.clone()))
         }
     }
 
     fn take(&mut self, best: &Proven) {
         self.sql = Some(best.proven.text().to_owned());
+        self.drafted_sql = Some(best.draft.sql.clone());
         self.generator = Some(best.generator);
+        self.example_id = best.example_id;
         self.confidence = best.draft.confidence;
         self.explanation = best.draft.explanation.clone();
         self.assumptions = best.draft.assumptions.clone();
         self.unused_words = best.draft.unused_words.clone();
         self.validation = Verdict { safe: true, violations: Vec::new() };
+    }
+
+    /// Drafts that differ in result, as far as that is known: beside an answer or in its place.
+    fn offer(&mut self, drafted: &[Proven], sure: bool) {
+        let mut different = drafting::different(drafted);
+        if sure {
+            let others = different.filter(|other| other.proven.text() != drafted[0].proven.text());
+            self.alternatives = others.take(MAX_ALTERNATIVES).map(Proven::choice).collect();
+        } else {
+            self.choices = different.by_ref().take(MAX_CHOICES).map(Proven::choice).collect();
+            self.clarification = drafted[0].draft.clarification.clone();
+        }
     }
 
     async fn run(
@@ -442,12 +278,6 @@ impl CostLimits {
             (None, None) => return None,
         };
         Some(Violation::too_costly(detail))
-    }
-}
-
-impl From<&EngineError> for QueryError {
-    fn from(error: &EngineError) -> QueryError {
-        QueryError { code: error.code().to_owned(), detail: error.to_string() }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::App;
+use super::{App, examples};
 use crate::{
     store::{
         StoreError,
@@ -187,6 +187,9 @@ fn too_long() -> DatabaseError {
 async fn finish(app: &App, claim: &SyncClaim, privileges: &Privileges, schema: Schema) -> Result<(), StoreError> {
     let mut workspace = app.store.workspace(claim.workspace_id).await?;
     workspace.finish_sync(claim, privileges, schema).await?;
+    let database = workspace.database(claim.database_id).await?;
+    let schema = workspace.schema(&database).await?;
+    examples::recheck(&mut workspace, &database, &schema).await?;
     workspace.commit().await
 }
 

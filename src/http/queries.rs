@@ -1,42 +1,71 @@
 //! `/v1/queries`: what was asked, and what the answers were. A key sees its own, an administrator's key all: answers hold
 //! rows that a row filter keeps from other keys.
 
-use axum::{Json, http::HeaderMap, response::Response};
+use axum::{
+    Json,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    body::{Id, Page, PageParams, Params, default_limit},
+    body::{Body, Id, Page, PageParams, Params, default_limit},
+    examples::{MAX_QUESTION, MAX_SQL, propose, prove, text},
     problem::Problem,
     session::{CanAsk, Session},
     statements::respond,
 };
-use crate::{app::App, text_to_sql::Query};
+use crate::{
+    app::{App, examples},
+    store::{
+        examples::{NewExample, Words},
+        feedback::{Feedback, NewFeedback, Rating},
+        queries::WantedQueries,
+    },
+    text_to_sql::Query,
+};
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(queries)).routes(routes!(query))
 }
 
+/// What an `Idempotency-Key` repeats.
+pub fn creating_router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(feedback))
+}
+
+/// Characters of a comment, and of what the history is searched by.
+const MAX_COMMENT: usize = 4_000;
+const MAX_WORDS: usize = 1_000;
+
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct QueryParams {
     database_id: Option<Uuid>,
+    /// Words of the question or of the SQL; "in quotes" together, -without.
+    #[param(max_length = 1000)]
+    q: Option<String>,
+    /// What somebody thought of the answer.
+    rating: Option<Rating>,
     #[serde(default = "default_limit")]
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: i64,
     cursor: Option<String>,
 }
 
-/// List what was asked, without the rows
+/// List what was asked, without the rows; or search in it
 #[utoipa::path(get, path = "/v1/queries", tag = "databases", params(QueryParams),
     responses((status = 200, body = Page<Query>), (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn queries(session: Session<CanAsk>, Params(params): Params<QueryParams>) -> Result<Json<Page<Query>>, Problem> {
     let page = PageParams { limit: params.limit, cursor: params.cursor };
-    let reader = session.only_own();
-    let rows = session.workspace().await?.queries(reader, params.database_id, page.after()?, page.rows()?).await?;
+    let words = params.q.as_deref().map(|words| text("?q", words, MAX_WORDS)).transpose()?;
+    let wanted =
+        WantedQueries { database_id: params.database_id, key_id: session.only_own(), words, rating: params.rating };
+    let rows = session.workspace().await?.queries(&wanted, page.after()?, page.rows()?).await?;
     let queries = rows
         .into_iter()
         .map(|(_, answer)| serde_json::from_value(answer))
@@ -55,4 +84,66 @@ async fn query(session: Session<CanAsk>, Id(id): Id, headers: HeaderMap) -> Resu
     answer["result"] = result;
     let query: Query = serde_json::from_value(answer).map_err(Problem::internal)?;
     Ok(respond(query, &headers))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct FeedbackBody {
+    rating: Rating,
+    #[schema(max_length = 4000)]
+    comment: Option<String>,
+    /// What should have been run; it must pass validation.
+    #[schema(max_length = 20000)]
+    corrected_sql: Option<String>,
+}
+
+/// Say whether an answer was right, and what would have been
+///
+/// A confirmed answer to a question, or a corrected one, is proposed as an example: it answers questions once whoever may
+/// write approves it.
+#[utoipa::path(post, path = "/v1/queries/{id}/feedback", tag = "databases", params(("id" = Uuid, Path)),
+    request_body = FeedbackBody,
+    responses((status = 201, body = Feedback), (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+async fn feedback(
+    session: Session<CanAsk>,
+    Id(id): Id,
+    Body(body): Body<FeedbackBody>,
+) -> Result<(StatusCode, Json<Feedback>), Problem> {
+    let comment = body.comment.as_deref().map(|comment| text("/comment", comment, MAX_COMMENT)).transpose()?;
+    let corrected = body.corrected_sql.as_deref().map(|sql| text("/corrected_sql", sql, MAX_SQL)).transpose()?;
+    let mut workspace = session.workspace().await?;
+    let (answer, _) = workspace.query(id, session.only_own()).await?;
+    let answer: Query = serde_json::from_value(answer).map_err(Problem::internal)?;
+    if let Some(sql) = corrected {
+        let database = workspace.database(answer.database_id).await?;
+        prove(&session.app, &mut workspace, &database, sql).await?;
+    }
+    // Embedding may wait for a model: no connection waits with it.
+    workspace.commit().await?;
+    let proposed = proposal(&answer, body.rating, corrected);
+    let words = match proposed {
+        Some((question, _)) => examples::words(&session, session.workspace_id(), question).await,
+        None => Words::default(),
+    };
+    let mut workspace = session.workspace().await?;
+    let key_id = session.caller.key_id;
+    let mut example_id = None;
+    if let Some((question, sql)) = proposed {
+        let (database_id, query_id) = (answer.database_id, Some(id));
+        let new = NewExample { database_id, question, sql, query_id, key_id, verified: false, words: &words };
+        example_id = propose(&mut workspace, &new).await?;
+    }
+    let new = NewFeedback { query_id: id, key_id, rating: body.rating, comment, corrected_sql: corrected, example_id };
+    let feedback = workspace.save_feedback(&new).await?;
+    workspace.commit().await?;
+    Ok((StatusCode::CREATED, Json(feedback)))
+}
+
+/// The question and the SQL that the feedback stands for, where there are both.
+fn proposal<'a>(answer: &'a Query, rating: Rating, corrected: Option<&'a str>) -> Option<(&'a str, &'a str)> {
+    let question = answer.read_as.as_deref().or(answer.question.as_deref())?;
+    let confirmed = answer.drafted_sql.as_deref().filter(|_| rating == Rating::Up);
+    let sql = corrected.or(confirmed)?;
+    (question.chars().count() <= MAX_QUESTION && sql.chars().count() <= MAX_SQL).then_some((question, sql))
 }

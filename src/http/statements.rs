@@ -22,13 +22,15 @@ use crate::{
     app::{
         App,
         audit::{self, Asked},
+        examples,
     },
     store::{
         databases::{Database, DatabaseStatus},
         queries::SavedQuery,
     },
     text_to_sql::{
-        self, Ask, CostLimits, Query, Refusal, Target, Validation, guard::Policy, journal::Journal, run::Caps,
+        self, Ask, CostLimits, Previous, Query, Refusal, Target, Validation, follow_up, generate::example::Example,
+        guard::Policy, journal::Journal, link::catalog::Catalog, run::Caps,
     },
 };
 
@@ -52,7 +54,7 @@ struct AskBody {
     /// Below it nothing runs, and `choices` offers up to three; 0: always the best guess.
     #[schema(minimum = 0, maximum = 1)]
     min_confidence: Option<f32>,
-    /// The question that this one goes on from; not used yet, so it must be a query of this database.
+    /// The answer that this question goes on from: "and by month?". Of this database, and the same key's.
     previous_query_id: Option<Uuid>,
 }
 
@@ -87,17 +89,43 @@ async fn ask(
         return Err(Problem::invalid("/question", format!("must be 1 to {MAX_QUESTION} characters")));
     }
     let min_confidence = check_share("/min_confidence", body.min_confidence)?.unwrap_or(session.config.min_confidence);
-    if let Some(previous) = body.previous_query_id {
-        let (known, _) = session.workspace().await?.query(previous, session.only_own()).await?;
-        if known["database_id"] != id.to_string() {
-            return Err(Problem::invalid("/previous_query_id", "is a query of another database"));
-        }
-    }
     let target = target(&session, id, body.limit).await?;
-    let ask = Ask { question, execute: body.execute.unwrap_or(true), min_confidence };
+    let previous = match body.previous_query_id {
+        Some(previous) => Some(previous_answer(&session, &target, previous, &question).await?),
+        None => None,
+    };
+    let mut ask =
+        Ask { question, previous, examples: Vec::new(), execute: body.execute.unwrap_or(true), min_confidence };
+    ask.examples = near_examples(&session, id, ask.whole_question()).await?;
     let query = text_to_sql::ask(&target, session.language_model.as_deref(), &ask).await?;
     keep(&session, &query).await;
     Ok(respond(query, &headers))
+}
+
+/// The answer that a question goes on from, and what it means after that.
+async fn previous_answer(
+    session: &Session<CanAsk>,
+    target: &Target,
+    id: Uuid,
+    question: &str,
+) -> Result<Previous, Problem> {
+    let (answer, _) = session.workspace().await?.query(id, session.only_own()).await?;
+    let answer: Query = serde_json::from_value(answer).map_err(Problem::internal)?;
+    if answer.database_id != target.database_id {
+        return Err(Problem::invalid("/previous_query_id", "is a query of another database"));
+    }
+    let before = answer.read_as.or(answer.question).unwrap_or_default();
+    let read_as = follow_up::read(&before, question, &Catalog::new(&target.schema));
+    Ok(Previous { id, question: before, sql: answer.drafted_sql.or(answer.sql), read_as })
+}
+
+/// Verified examples that are like a question. Most databases have none, and cost nothing.
+async fn near_examples(session: &Session<CanAsk>, id: Uuid, question: &str) -> Result<Vec<Example>, Problem> {
+    if !session.workspace().await?.has_examples(id).await? {
+        return Ok(Vec::new());
+    }
+    let words = examples::words(session, session.workspace_id(), question).await;
+    Ok(examples::near(&mut session.workspace().await?, id, &words).await?)
 }
 
 /// Prove a statement without running it
@@ -164,6 +192,7 @@ async fn target(session: &Session<CanAsk>, id: Uuid, limit: Option<usize>) -> Re
         database_id: id,
         engine: Arc::new(visit),
         schema,
+        schema_version: database.schema_version,
         policy: policy(session, &database),
         caps,
         cost: cost(session, &database),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{StoreError, Workspace};
+use super::{StoreError, Workspace, feedback::Rating};
 
 /// An answer to be kept.
 pub struct SavedQuery<'a> {
@@ -17,6 +17,18 @@ pub struct SavedQuery<'a> {
     pub answer: &'a Value,
     /// The rows.
     pub result: &'a Value,
+}
+
+/// Which answers of the history; what is absent does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct WantedQueries<'a> {
+    pub database_id: Option<Uuid>,
+    /// Whom they were given to.
+    pub key_id: Option<Uuid>,
+    /// Words of the question or of the SQL, as a search engine takes them.
+    pub words: Option<&'a str>,
+    /// What somebody thinks of them.
+    pub rating: Option<Rating>,
 }
 
 impl Workspace {
@@ -54,28 +66,31 @@ impl Workspace {
         Ok((answer, result.unwrap_or(Value::Null)))
     }
 
-    /// Newest first, from `after` on, of one database or of all, and of one key or of all; without the rows, which may be
-    /// large.
+    /// Newest first, from `after` on; without the rows, which may be large.
     pub async fn queries(
         &mut self,
-        key_id: Option<Uuid>,
-        database_id: Option<Uuid>,
+        wanted: &WantedQueries<'_>,
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<(Uuid, Value)>, StoreError> {
         let rows = sqlx::query_as(
             "select id, answer
-             from sql_queries
+             from sql_queries q
              where ($1::uuid is null or database_id = $1)
                and ($2::uuid is null or id < $2)
                and ($3::uuid is null or key_id = $3)
+               and ($5::text is null or words @@ websearch_to_tsquery('simple', $5))
+               and ($6::text is null
+                    or exists (select from feedback f where f.query_id = q.id and f.rating = $6))
              order by id desc
              limit $4",
         )
-        .bind(database_id)
+        .bind(wanted.database_id)
         .bind(after)
-        .bind(key_id)
+        .bind(wanted.key_id)
         .bind(limit)
+        .bind(wanted.words)
+        .bind(wanted.rating.map(Rating::name))
         .fetch_all(self.connection())
         .await?;
         Ok(rows)

@@ -2,6 +2,7 @@
 //! [`model`] asks a language model. A draft is a proposal: only the guard decides what runs.
 
 pub mod builtin;
+pub mod example;
 pub mod model;
 
 /// Below this confidence nothing should run unasked. On ten Spider databases kept apart while the rules were made (three

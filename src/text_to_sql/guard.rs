@@ -11,6 +11,7 @@
 mod closed;
 mod dialect;
 mod expressions;
+mod fragment;
 mod from;
 mod functions;
 mod lexical;
@@ -36,6 +37,7 @@ use utoipa::ToSchema;
 
 use super::schema::{Engine, Schema};
 use dialect::Dialect;
+pub use fragment::{check_filter, check_metric};
 use lexical::Canonical;
 pub use row_filter::check_row_filter;
 pub use violation::{Violation, ViolationCode};

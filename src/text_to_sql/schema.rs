@@ -168,7 +168,9 @@ pub struct NamedFilter {
     pub default: bool,
 }
 
+/// Columns of one table that name rows of another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ForeignKey {
     pub columns: Vec<String>,
     pub referenced_schema: String,

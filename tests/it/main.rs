@@ -31,6 +31,7 @@ mod mutation;
 mod mysql;
 mod ocr;
 mod originals;
+mod questions;
 mod rerank;
 mod retrieval;
 mod search;

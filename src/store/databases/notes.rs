@@ -12,7 +12,7 @@ use super::{
     super::{StoreError, Workspace},
     Database, given,
 };
-use crate::text_to_sql::schema::{Schema, Table};
+use crate::text_to_sql::schema::{ForeignKey, Metric, NamedFilter, Schema, Table};
 
 /// What people say about a table and the catalog does not; absent fields leave what was found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -29,6 +29,13 @@ pub struct TableNotes {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(value_type = Option<String>, max_length = 4000)]
     pub row_filter: Option<Option<String>>,
+    /// Joins beside the foreign keys, to be preferred to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joins: Option<Vec<ForeignKey>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Vec<Metric>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filters: Option<Vec<NamedFilter>>,
     /// By column name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, ColumnNotes>,
@@ -41,10 +48,27 @@ pub struct ColumnNotes {
     pub description: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synonyms: Option<Vec<String>>,
+    /// What its numbers count: `EUR`, `kg`, `minutes`. Empty: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Values that show what it holds, and that questions may name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example_values: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hidden: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masked: Option<bool>,
+}
+
+/// What people said about the tables of one database, by schema and table: a file that can be reviewed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Notes {
+    /// Whose notes they are; not read when they come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    #[serde(default)]
+    pub schemas: BTreeMap<String, BTreeMap<String, TableNotes>>,
 }
 
 #[derive(FromRow)]
@@ -76,8 +100,7 @@ impl Workspace {
         Ok(Schema { engine: database.engine, search_path, server_version, tables })
     }
 
-    /// Lays `notes` over what was said before about a table of this database. Samples of what is hidden or masked now are
-    /// gone with the same update.
+    /// Lays `notes` over what was said before about a table of this database.
     pub async fn note_table(
         &mut self,
         database: &Database,
@@ -99,14 +122,62 @@ impl Workspace {
             return Err(StoreError::Refused(format!("{} has no column {unknown}", row.found.name)));
         }
         row.told.0 = row.told.0.merged(notes);
+        self.store_notes(&mut row).await?;
+        Ok(row.table())
+    }
+
+    /// What people said about the tables that are there; those of which nothing was said are left out.
+    pub async fn notes(&mut self, database: &Database) -> Result<Notes, StoreError> {
+        let rows: Vec<(String, String, Json<TableNotes>)> = sqlx::query_as(
+            "select s.name, t.name, t.told
+             from tables t
+             join schemas s on s.id = t.schema_id
+             where t.database_id = $1 and t.gone_at is null and t.told <> '{}'",
+        )
+        .bind(database.id)
+        .fetch_all(self.connection())
+        .await?;
+        let mut notes = Notes { database: Some(database.name.clone()), schemas: BTreeMap::new() };
+        for (schema, table, Json(told)) in rows {
+            notes.schemas.entry(schema).or_default().insert(table, told);
+        }
+        Ok(notes)
+    }
+
+    /// Puts `notes` in the place of all that was said about the tables that are there. The tables of which something else
+    /// is said now, with their schemas.
+    pub async fn replace_notes(&mut self, database: &Database, notes: &Notes) -> Result<Vec<String>, StoreError> {
+        self.count_schema_change(database.id).await?;
+        let rows: Vec<TableRow> = sqlx::query_as(
+            "select id, found, told from tables where database_id = $1 and gone_at is null order by id for update",
+        )
+        .bind(database.id)
+        .fetch_all(self.connection())
+        .await?;
+        let mut changed = Vec::new();
+        for mut row in rows {
+            let said = notes.schemas.get(&row.found.schema).and_then(|tables| tables.get(&row.found.name));
+            let said = said.cloned().unwrap_or_default();
+            if said != row.told.0 {
+                changed.push(format!("{}.{}", row.found.schema, row.found.name));
+                row.told.0 = said;
+                self.store_notes(&mut row).await?;
+            }
+        }
+        changed.sort();
+        Ok(changed)
+    }
+
+    /// Stores what is said of a table. Samples of what is hidden or masked now are gone with the same update.
+    async fn store_notes(&mut self, row: &mut TableRow) -> Result<(), StoreError> {
         row.told.close(&mut row.found);
         sqlx::query("update tables set found = $2, told = $3 where id = $1")
-            .bind(table)
+            .bind(row.id)
             .bind(&row.found)
             .bind(&row.told)
             .execute(self.connection())
             .await?;
-        Ok(row.table())
+        Ok(())
     }
 
     /// Removes every sample value of a database.
@@ -163,10 +234,15 @@ impl TableNotes {
         self.synonyms = newer.synonyms.or(self.synonyms);
         self.hidden = newer.hidden.or(self.hidden);
         self.row_filter = newer.row_filter.or(self.row_filter);
+        self.joins = newer.joins.or(self.joins);
+        self.metrics = newer.metrics.or(self.metrics);
+        self.filters = newer.filters.or(self.filters);
         for (name, notes) in newer.columns {
             let column = self.columns.entry(name).or_default();
             column.description = notes.description.or(column.description.take());
             column.synonyms = notes.synonyms.or(column.synonyms.take());
+            column.unit = notes.unit.or(column.unit.take());
+            column.example_values = notes.example_values.or(column.example_values.take());
             column.hidden = notes.hidden.or(column.hidden);
             column.masked = notes.masked.or(column.masked);
         }
@@ -179,10 +255,15 @@ impl TableNotes {
         table.synonyms = self.synonyms.unwrap_or(table.synonyms);
         table.hidden = self.hidden.unwrap_or(table.hidden);
         table.row_filter = self.row_filter.unwrap_or(table.row_filter);
+        table.joins = self.joins.unwrap_or(table.joins);
+        table.metrics = self.metrics.unwrap_or(table.metrics);
+        table.filters = self.filters.unwrap_or(table.filters);
         for column in &mut table.columns {
             let Some(notes) = self.columns.remove(&column.name) else { continue };
             column.description = notes.description.or(column.description.take());
             column.synonyms = notes.synonyms.unwrap_or(std::mem::take(&mut column.synonyms));
+            column.unit = notes.unit.filter(|unit| !unit.is_empty());
+            column.example_values = notes.example_values.unwrap_or_default();
             column.hidden = notes.hidden.unwrap_or(column.hidden);
             column.masked = notes.masked.unwrap_or(column.masked);
         }
