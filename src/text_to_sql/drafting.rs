@@ -72,7 +72,7 @@ fn from_examples(target: &Target, ask: &Ask, query: &mut Query) -> Option<Proven
 /// The builtin generator's drafts, and examples that are alike.
 async fn from_rules(target: &Target, ask: &Ask, query: &mut Query) -> Result<Vec<Proven>, NotKept> {
     query.attempts += 1;
-    let drafted = match builtin::generate(ask.whole_question(), &target.schema) {
+    let drafted = match builtin::generate(ask.whole_question(), target.known.catalog(), today()) {
         Generated::Drafts(drafts) => prove(target, drafts, Generator::Builtin, query),
         Generated::Declined(missing) => {
             query.explanation = missing;

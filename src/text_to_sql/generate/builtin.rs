@@ -17,30 +17,31 @@ mod restate;
 mod tests;
 mod unread;
 
+use chrono::NaiveDate;
+
 use super::{Draft, Generated, MAX_DRAFTS};
 use crate::text_to_sql::link::catalog::Catalog;
 use crate::text_to_sql::link::tokens::{Token, tokenize};
 use crate::text_to_sql::link::{Mention, link};
-use crate::text_to_sql::schema::Schema;
 use joins::JoinTree;
 use plan::Plan;
 use reader::{Choice, Reader, kind_of, read};
 
-/// Drafts for a question, or why there are none. Deterministic and without I/O.
-pub fn generate(question: &str, schema: &Schema) -> Generated {
-    let catalog = Catalog::new(schema);
+/// Drafts for a question, or why there are none. Deterministic and without I/O: what "last month" means depends on
+/// `today` alone.
+pub fn generate(question: &str, catalog: &Catalog, today: NaiveDate) -> Generated {
     let tokens = tokenize(question);
-    if let Some(reason) = coverage::beyond_reading(&tokens, &catalog) {
+    if let Some(reason) = coverage::beyond_reading(&tokens, catalog) {
         return Generated::Declined(reason);
     }
-    let mentions = link(&tokens, &catalog);
+    let mentions = link(&tokens, catalog);
     if let Some(reason) = coverage::beyond_grammar(&tokens, &mentions) {
         return Generated::Declined(reason);
     }
     let mut reasons = Vec::new();
     let mut drafts: Vec<Draft> = Vec::new();
     for choices in candidates(&mentions) {
-        match draft(&catalog, &tokens, &mentions, &choices) {
+        match draft(catalog, &tokens, &mentions, &choices) {
             Ok(draft) if drafts.iter().all(|other| other.sql != draft.sql) => drafts.push(draft),
             Ok(_) => {}
             Err(reason) => reasons.push(reason),

@@ -82,7 +82,7 @@ fn prompt(question: &str, schema: &Schema, repair: Option<&Repair>, today: Naive
          Answer with one JSON object and nothing else: {{\"sql\": \"…\", \"explanation\": \"…\"}}, or \
          {{\"sql\": null, \"explanation\": \"what is missing\"}}."
     );
-    let catalog = Catalog::new(schema);
+    let catalog = Catalog::new(std::sync::Arc::new(schema.clone()));
     let mut words = tokenize(question);
     words.truncate(MAX_TOKENS);
     let mentions = link(&words, &catalog);

@@ -1,10 +1,13 @@
 //! A schema as questions see it: stems of every name, what a column holds, keys, and the graph of foreign keys.
 //!
-//! Hidden tables and columns and masked columns are not in it, so nothing built on it can mention them.
+//! Hidden tables and columns and masked columns are not in it, so nothing built on it can mention them. It is made once
+//! for a version of a schema and then only read, by any number of questions at a time.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::values::ValueIndex;
 use super::words::{identifier_stems, stem, stems_without_unit};
 use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Schema, Table};
 
@@ -14,31 +17,35 @@ pub struct TableId(usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ColumnId(usize);
 
-pub struct Catalog<'s> {
-    pub engine: Engine,
-    pub search_path: &'s [String],
-    tables: Vec<TableEntry<'s>>,
-    columns: Vec<ColumnEntry<'s>>,
+#[derive(Debug)]
+pub struct Catalog {
+    schema: Arc<Schema>,
+    tables: Vec<KnownTable>,
+    columns: Vec<KnownColumn>,
     edges: Vec<Edge>,
     edges_of: Vec<Vec<usize>>,
     tables_by_stem: HashMap<String, Vec<TableId>>,
     columns_by_stem: HashMap<String, Vec<ColumnId>>,
+    values: ValueIndex,
 }
 
-pub struct TableEntry<'s> {
-    pub table: &'s Table,
+/// A table as the schema has it, with what was made of its names.
+#[derive(Clone, Copy)]
+pub struct TableEntry<'c> {
+    pub table: &'c Table,
     /// The stems of its name and of every synonym; never empty.
-    pub names: Vec<Vec<String>>,
+    pub names: &'c [Vec<String>],
     /// The primary key; empty when there is none or part of it is hidden.
-    pub key: Vec<ColumnId>,
-    columns: Range<usize>,
+    pub key: &'c [ColumnId],
 }
 
-pub struct ColumnEntry<'s> {
-    pub column: &'s Column,
+/// A column as the schema has it, with what was made of its names, keys and values.
+#[derive(Clone, Copy)]
+pub struct ColumnEntry<'c> {
+    pub column: &'c Column,
     pub table: TableId,
     /// The stems of its name and of every synonym; never empty.
-    pub names: Vec<Vec<String>>,
+    pub names: &'c [Vec<String>],
     pub holds: Holds,
     /// It identifies: a key, or named like one.
     pub is_id: bool,
@@ -48,6 +55,28 @@ pub struct ColumnEntry<'s> {
     pub refers_to_own_table: bool,
     /// No two rows share its value, as far as the catalog says.
     pub is_unique: bool,
+}
+
+#[derive(Debug)]
+struct KnownTable {
+    /// Among the schema's tables.
+    at: usize,
+    names: Vec<Vec<String>>,
+    key: Vec<ColumnId>,
+    columns: Range<usize>,
+}
+
+#[derive(Debug)]
+struct KnownColumn {
+    table: TableId,
+    /// Among its table's columns.
+    at: usize,
+    names: Vec<Vec<String>>,
+    holds: Holds,
+    is_id: bool,
+    is_foreign: bool,
+    refers_to_own_table: bool,
+    is_unique: bool,
 }
 
 /// What a column holds, judged by its type and by its samples where the type is only text.
@@ -65,41 +94,79 @@ pub enum Holds {
     Other,
 }
 
-/// A foreign key, declared or inferred; column by column.
+/// How two tables belong together, column by column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edge {
     pub child: TableId,
     pub parent: TableId,
     pub pairs: Vec<(ColumnId, ColumnId)>,
-    pub declared: bool,
+    pub tie: Tie,
 }
 
-impl<'s> Catalog<'s> {
-    pub fn new(schema: &'s Schema) -> Self {
+/// Who says that two tables belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tie {
+    /// A person declared the join.
+    Declared,
+    /// A foreign key of the database.
+    Key,
+    /// A column has the name of another table's key.
+    Inferred,
+}
+
+impl Catalog {
+    pub fn new(schema: Arc<Schema>) -> Self {
         let mut catalog = Self {
-            engine: schema.engine,
-            search_path: &schema.search_path,
+            schema: Arc::clone(&schema),
             tables: Vec::new(),
             columns: Vec::new(),
             edges: Vec::new(),
             edges_of: Vec::new(),
             tables_by_stem: HashMap::new(),
             columns_by_stem: HashMap::new(),
+            values: ValueIndex::default(),
         };
-        schema.visible_tables().for_each(|table| catalog.add_table(table));
+        let visible = schema.tables.iter().enumerate().filter(|(_, table)| !table.hidden);
+        visible.for_each(|(at, table)| catalog.add_table(at, table));
         catalog.add_declared_edges();
         catalog.add_inferred_edges();
         catalog.index_edges();
         catalog.index_names();
+        catalog.values = ValueIndex::new(&catalog);
         catalog
     }
 
-    pub fn table(&self, id: TableId) -> &TableEntry<'s> {
-        &self.tables[id.0]
+    pub fn engine(&self) -> Engine {
+        self.schema.engine
     }
 
-    pub fn column(&self, id: ColumnId) -> &ColumnEntry<'s> {
-        &self.columns[id.0]
+    /// The schemas that unqualified names resolve in, in order.
+    pub fn search_path(&self) -> &[String] {
+        &self.schema.search_path
+    }
+
+    pub fn table(&self, id: TableId) -> TableEntry<'_> {
+        let KnownTable { at, names, key, .. } = &self.tables[id.0];
+        TableEntry { table: &self.schema.tables[*at], names, key }
+    }
+
+    pub fn column(&self, id: ColumnId) -> ColumnEntry<'_> {
+        let known = &self.columns[id.0];
+        ColumnEntry {
+            column: &self.table(known.table).table.columns[known.at],
+            table: known.table,
+            names: &known.names,
+            holds: known.holds,
+            is_id: known.is_id,
+            is_foreign: known.is_foreign,
+            refers_to_own_table: known.refers_to_own_table,
+            is_unique: known.is_unique,
+        }
+    }
+
+    /// Where known values stand.
+    pub fn values(&self) -> &ValueIndex {
+        &self.values
     }
 
     pub fn edge(&self, index: usize) -> &Edge {
@@ -150,8 +217,8 @@ impl<'s> Catalog<'s> {
 
     /// The key, or else the first column, by which rows of a table are told apart when grouped.
     pub fn row_columns(&self, table: TableId) -> Vec<ColumnId> {
-        let key = &self.table(table).key;
-        if key.is_empty() { self.columns_of(table).take(1).collect() } else { key.clone() }
+        let key = self.table(table).key;
+        if key.is_empty() { self.columns_of(table).take(1).collect() } else { key.to_vec() }
     }
 
     /// The stems of a column's own name that do not repeat its table's.
@@ -195,22 +262,26 @@ impl<'s> Catalog<'s> {
         self.has_stem(column, "name") || self.has_stem(column, "titl")
     }
 
-    fn add_table(&mut self, table: &'s Table) {
+    fn add_table(&mut self, at: usize, table: &Table) {
         let id = TableId(self.tables.len());
         let start = self.columns.len();
         let key_columns: HashSet<&str> = table.primary_key.iter().map(String::as_str).collect();
-        for column in table.visible_columns().filter(|column| !column.masked) {
-            self.columns.push(column_entry(self.engine, id, table, column, &key_columns));
+        let open = table.columns.iter().enumerate().filter(|(_, column)| !column.hidden && !column.masked);
+        for (at, column) in open {
+            self.columns.push(KnownColumn { at, ..known_column(self.engine(), id, table, column, &key_columns) });
         }
         let columns = start..self.columns.len();
-        let key = table.primary_key.iter().filter_map(|name| self.find_in(&columns, name)).collect::<Vec<_>>();
-        let key = if key.len() == table.primary_key.len() { key } else { Vec::new() };
         let names = names(&table.name, &table.synonyms, table.description.as_deref());
-        self.tables.push(TableEntry { table, names, key, columns });
+        self.tables.push(KnownTable { at, names, key: Vec::new(), columns: columns.clone() });
+        let key = table.primary_key.iter().filter_map(|name| self.find_in(&columns, name)).collect::<Vec<_>>();
+        if key.len() == table.primary_key.len() {
+            self.tables[id.0].key = key;
+        }
     }
 
     fn find_in(&self, columns: &Range<usize>, name: &str) -> Option<ColumnId> {
-        let mut found = columns.clone().filter(|index| self.columns[*index].column.name.eq_ignore_ascii_case(name));
+        let mut found =
+            columns.clone().filter(|index| self.column(ColumnId(*index)).column.name.eq_ignore_ascii_case(name));
         found.next().map(ColumnId)
     }
 
@@ -220,18 +291,22 @@ impl<'s> Catalog<'s> {
             .map(|id| (self.table(id).table, id))
             .map(|(table, id)| ((table.schema.to_lowercase(), table.name.to_lowercase()), id))
             .collect();
+        let schema = Arc::clone(&self.schema);
         for child in self.tables() {
-            for key in &self.table(child).table.foreign_keys {
+            let table = &schema.tables[self.tables[child.0].at];
+            let joins = table.joins.iter().map(|join| (join, Tie::Declared));
+            for (key, tie) in joins.chain(table.foreign_keys.iter().map(|key| (key, Tie::Key))) {
                 let name = (key.referenced_schema.to_lowercase(), key.referenced_table.to_lowercase());
-                let edge = by_name.get(&name).and_then(|parent| self.declared_edge(child, *parent, key));
-                self.edges.extend(edge.filter(|edge| !self.edges.contains(edge)));
+                let edge = by_name.get(&name).and_then(|parent| self.declared_edge(child, *parent, key, tie));
+                let known = |edge: &Edge| self.edges.iter().any(|other| other.pairs == edge.pairs);
+                self.edges.extend(edge.filter(|edge| !known(edge)));
             }
         }
         self.mark_foreign();
     }
 
-    fn declared_edge(&self, child: TableId, parent: TableId, key: &ForeignKey) -> Option<Edge> {
-        let find = |table: TableId, name: &str| self.find_in(&self.table(table).columns, name);
+    fn declared_edge(&self, child: TableId, parent: TableId, key: &ForeignKey, tie: Tie) -> Option<Edge> {
+        let find = |table: TableId, name: &str| self.find_in(&self.tables[table.0].columns, name);
         let pair = |(from, to): (&String, &String)| Some((find(child, from)?, find(parent, to)?));
         let referenced = if key.referenced_columns.is_empty() {
             &self.table(parent).table.primary_key
@@ -240,7 +315,7 @@ impl<'s> Catalog<'s> {
         };
         let pairs: Option<Vec<_>> = key.columns.iter().zip(referenced).map(pair).collect();
         let pairs = pairs.filter(|pairs| !pairs.is_empty() && pairs.len() == key.columns.len())?;
-        (child != parent).then_some(Edge { child, parent, pairs, declared: true })
+        (child != parent).then_some(Edge { child, parent, pairs, tie })
     }
 
     /// A column named exactly like another table's single key refers to it, unless the name is as common as `id`.
@@ -261,7 +336,7 @@ impl<'s> Catalog<'s> {
                 let backwards = own_key && child < parent;
                 if child != parent && !backwards && linked.insert((child, parent)) {
                     linked.insert((parent, child));
-                    self.edges.push(Edge { child, parent, pairs: vec![(column, key)], declared: false });
+                    self.edges.push(Edge { child, parent, pairs: vec![(column, key)], tie: Tie::Inferred });
                 }
             }
         }
@@ -311,13 +386,7 @@ pub fn joined(words: &[String]) -> String {
     format!("={}", stem(&words.concat()))
 }
 
-fn column_entry<'s>(
-    engine: Engine,
-    id: TableId,
-    table: &'s Table,
-    column: &'s Column,
-    key: &HashSet<&str>,
-) -> ColumnEntry<'s> {
+fn known_column(engine: Engine, id: TableId, table: &Table, column: &Column, key: &HashSet<&str>) -> KnownColumn {
     let mut names = names(&column.name, &column.synonyms, column.description.as_deref());
     names.extend(stems_without_unit(&column.name).filter(|bare| !names.contains(bare)));
     let in_key = key.contains(column.name.as_str());
@@ -326,9 +395,9 @@ fn column_entry<'s>(
         alone(&table.primary_key) || table.indexes.iter().any(|index| index.unique && alone(&index.columns));
     let last = names[0].last().map_or("", String::as_str);
     let is_id = last == "id" || (in_key && key.len() == 1 && matches!(last, "code" | "number"));
-    ColumnEntry {
-        column,
+    KnownColumn {
         table: id,
+        at: 0,
         holds: holds(engine, column, &names[0], is_id),
         names,
         is_id,

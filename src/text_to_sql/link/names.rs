@@ -188,7 +188,7 @@ impl<'t> Span<'t> {
         for id in self.related_columns(catalog) {
             let entry = catalog.column(id);
             let table: BTreeSet<&str> = catalog.table(entry.table).names[0].iter().map(String::as_str).collect();
-            let scores = entry.names.iter().map(|name| self.column_score(name, &table, entry));
+            let scores = entry.names.iter().map(|name| self.column_score(name, &table, &entry));
             let score = scores.fold(0.0, f32::max);
             let score =
                 if self.words.len() == 1 && is_grammar_word(&self.words[0].lower) && score < 1.0 { 0.0 } else { score };

@@ -11,7 +11,7 @@ pub fn print(catalog: &Catalog, plan: &Plan, joins: &JoinTree) -> String {
 }
 
 struct Printer<'a> {
-    catalog: &'a Catalog<'a>,
+    catalog: &'a Catalog,
     joins: &'a JoinTree,
 }
 
@@ -19,7 +19,7 @@ impl Printer<'_> {
     fn statement(&self, plan: &Plan) -> String {
         let outputs: Vec<String> = plan.outputs.iter().map(|output| self.expression(*output)).collect();
         let distinct = if plan.distinct { "distinct " } else { "" };
-        let tops = self.catalog.engine == Engine::Mssql;
+        let tops = self.catalog.engine() == Engine::Mssql;
         let top = plan.limit.filter(|_| tops).map(|limit| format!("top ({limit}) ")).unwrap_or_default();
         let mut lines = vec![format!("select {distinct}{top}{}", outputs.join(", ")), self.from()];
         lines.extend(self.joins.steps.iter().map(|step| self.join(step.table, step.edge)));
@@ -68,7 +68,7 @@ impl Printer<'_> {
     /// Qualified by its schema unless the search path finds it first.
     fn table_name(&self, id: TableId) -> String {
         let table = self.catalog.table(id).table;
-        let name = dialect::identifier(self.catalog.engine, &table.name);
+        let name = dialect::identifier(self.catalog.engine(), &table.name);
         let found_in = |schema: &&String| {
             let same = |other: TableId| {
                 (&self.catalog.table(other).table.name, &self.catalog.table(other).table.schema)
@@ -76,10 +76,10 @@ impl Printer<'_> {
             };
             self.catalog.tables().any(same)
         };
-        if self.catalog.search_path.iter().find(found_in) == Some(&table.schema) {
+        if self.catalog.search_path().iter().find(found_in) == Some(&table.schema) {
             return name;
         }
-        format!("{}.{name}", dialect::identifier(self.catalog.engine, &table.schema))
+        format!("{}.{name}", dialect::identifier(self.catalog.engine(), &table.schema))
     }
 
     fn alias(&self, id: TableId) -> Option<String> {
@@ -91,19 +91,19 @@ impl Printer<'_> {
 
     fn column(&self, id: ColumnId) -> String {
         let entry = self.catalog.column(id);
-        let name = dialect::identifier(self.catalog.engine, &entry.column.name);
+        let name = dialect::identifier(self.catalog.engine(), &entry.column.name);
         if self.joins.steps.is_empty() {
             return name;
         }
         let table = self.catalog.table(entry.table).table;
-        let owner = self.alias(entry.table).unwrap_or_else(|| dialect::identifier(self.catalog.engine, &table.name));
+        let owner = self.alias(entry.table).unwrap_or_else(|| dialect::identifier(self.catalog.engine(), &table.name));
         format!("{owner}.{name}")
     }
 
     fn expression(&self, expression: Expression) -> String {
         match expression {
             Expression::Column(column) => self.column(column),
-            Expression::Period(column, unit) => dialect::period(self.catalog.engine, unit, &self.column(column)),
+            Expression::Period(column, unit) => dialect::period(self.catalog.engine(), unit, &self.column(column)),
             Expression::CountRows => "count(*)".to_owned(),
             Expression::CountDistinct(column) => format!("count(distinct {})", self.column(column)),
             Expression::Aggregate(function, column) => format!("{}({})", name(function), self.column(column)),
@@ -111,7 +111,7 @@ impl Printer<'_> {
     }
 
     fn condition(&self, condition: &Condition) -> String {
-        let engine = self.catalog.engine;
+        let engine = self.catalog.engine();
         let column = self.column(condition.column());
         match condition {
             Condition::Compare { comparison, value, .. } => {
@@ -140,7 +140,7 @@ impl Printer<'_> {
     }
 
     fn bare(&self, id: ColumnId) -> String {
-        dialect::identifier(self.catalog.engine, &self.catalog.column(id).column.name)
+        dialect::identifier(self.catalog.engine(), &self.catalog.column(id).column.name)
     }
 
     /// Rows without a value must not win a superlative: the engines put them at different ends.
@@ -149,7 +149,7 @@ impl Printer<'_> {
         let counts = matches!(order.expression, Expression::CountRows | Expression::CountDistinct(_));
         let key = self.expression(order.expression);
         match (limited && nullable && !counts, order.descending) {
-            (true, descending) => dialect::nulls_last(self.catalog.engine, &key, descending),
+            (true, descending) => dialect::nulls_last(self.catalog.engine(), &key, descending),
             (false, true) => format!("{key} desc"),
             (false, false) => key,
         }

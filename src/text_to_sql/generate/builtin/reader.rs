@@ -100,7 +100,7 @@ pub struct Doubt {
 }
 
 pub struct Reader<'a> {
-    pub catalog: &'a Catalog<'a>,
+    pub catalog: &'a Catalog,
     pub tokens: &'a [Token],
     pub choices: &'a [Choice],
     pub mentions: Vec<Settled>,
@@ -132,12 +132,7 @@ pub struct Reader<'a> {
 }
 
 /// How the question reads under these choices.
-pub fn read<'a>(
-    catalog: &'a Catalog<'a>,
-    tokens: &'a [Token],
-    mentions: &[Mention],
-    choices: &'a [Choice],
-) -> Reader<'a> {
+pub fn read<'a>(catalog: &'a Catalog, tokens: &'a [Token], mentions: &[Mention], choices: &'a [Choice]) -> Reader<'a> {
     let mut reader = Reader::new(catalog, tokens, mentions, choices);
     reader.settle();
     reader.find_region();
@@ -158,7 +153,7 @@ pub fn read<'a>(
 }
 
 impl<'a> Reader<'a> {
-    fn new(catalog: &'a Catalog<'a>, tokens: &'a [Token], mentions: &[Mention], choices: &'a [Choice]) -> Self {
+    fn new(catalog: &'a Catalog, tokens: &'a [Token], mentions: &[Mention], choices: &'a [Choice]) -> Self {
         let settled = |mention: &Mention| Settled {
             start: mention.start,
             end: mention.end,
@@ -243,7 +238,7 @@ impl<'a> Reader<'a> {
     pub fn is_number(&self, column: ColumnId) -> bool {
         let numeric = match self.holds(column) {
             Holds::Number => true,
-            Holds::NumericText => self.catalog.engine == Engine::Sqlite,
+            Holds::NumericText => self.catalog.engine() == Engine::Sqlite,
             _ => false,
         };
         numeric && !self.catalog.column(column).is_id
@@ -489,7 +484,7 @@ impl<'a> Reader<'a> {
             weight += 0.03;
         }
         if !self.named.is_empty() && !self.named.contains(&entry.table) {
-            weight -= self.distances.get(&entry.table).map_or(0.9, |cost| 0.04 * (*cost).min(8) as f32);
+            weight -= self.distances.get(&entry.table).map_or(0.9, |cost| 0.008 * (*cost).min(40) as f32);
         }
         weight
     }

@@ -42,7 +42,7 @@ pub fn restate(catalog: &Catalog, plan: &Plan, joins: &JoinTree) -> String {
 }
 
 struct Words<'a> {
-    catalog: &'a Catalog<'a>,
+    catalog: &'a Catalog,
     several: bool,
 }
 

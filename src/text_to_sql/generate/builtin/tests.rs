@@ -1,7 +1,11 @@
 //! The generator on a small made-up shop, as SQL for both engines, and on input that nobody should send.
 
-use super::generate;
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+
 use crate::text_to_sql::generate::{DEFAULT_MIN_CONFIDENCE, Draft, Generated};
+use crate::text_to_sql::link::catalog::Catalog;
 use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Schema, Table, TableKind};
 use proptest::prelude::*;
 
@@ -77,6 +81,15 @@ fn shop(engine: Engine) -> Schema {
         ),
     ];
     Schema { engine, search_path: vec!["public".to_owned()], server_version: String::new(), tables }
+}
+
+/// A Thursday.
+fn today() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2026, 7, 16).unwrap()
+}
+
+fn generate(question: &str, schema: &Schema) -> Generated {
+    super::generate(question, &Catalog::new(Arc::new(schema.clone())), today())
 }
 
 fn drafts(question: &str, schema: &Schema) -> Vec<Draft> {
