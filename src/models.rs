@@ -15,7 +15,7 @@ use std::time::Duration;
 use asked::AskedQuestions;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -117,6 +117,19 @@ pub struct Prompt {
     pub temperature: f32,
     /// For the whole call, retries included.
     pub deadline: Duration,
+    /// The JSON that the text is to be, where the server can see to that; whoever reads the text must not rely on it.
+    pub format: Option<AnswerFormat>,
+}
+
+/// JSON that an answer is to be.
+///
+/// Servers take a subset of JSON Schema; the one that all of them take has objects whose properties are all `required`
+/// and that set `additionalProperties` to false, arrays, and types that may be null.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnswerFormat {
+    /// Letters, digits and underscores, at most 64.
+    pub name: &'static str,
+    pub schema: serde_json::Value,
 }
 
 /// What a language model said.
@@ -124,10 +137,12 @@ pub struct Prompt {
 pub struct Completion {
     pub text: String,
     pub usage: Option<Usage>,
+    /// It would have gone on, but for [`Prompt::max_tokens`].
+    pub cut: bool,
 }
 
 /// Tokens that a call took, as the server counted them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
     pub prompt_tokens: u32,
     pub completion_tokens: u32,

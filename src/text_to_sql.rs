@@ -12,11 +12,13 @@ pub mod generate;
 pub mod guard;
 pub mod introspect;
 pub mod journal;
+mod known;
 pub mod link;
 mod query;
 pub mod run;
 pub mod schema;
 pub mod terms;
+mod vote;
 
 use std::{
     sync::Arc,
@@ -28,6 +30,7 @@ use engine::{EngineError, Estimate, SqlEngine};
 use generate::example::Example;
 use guard::{ColumnRef, Policy, ReadOnlySql, TableRef, Violation};
 use journal::{Action, Decision, Journal, NotKept};
+pub use known::KnownSchema;
 pub use query::{Choice, Generator, Query, QueryError, Verdict};
 use run::{Caps, Rows};
 use schema::Schema;
@@ -35,7 +38,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::models::LanguageModel;
+use crate::models::{LanguageModel, Usage};
 
 /// What `validate` says of a statement.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -53,7 +56,7 @@ pub struct Validation {
 pub struct Target {
     pub database_id: Uuid,
     pub engine: Arc<dyn SqlEngine>,
-    pub schema: Arc<Schema>,
+    pub known: Arc<KnownSchema>,
     /// Counts the changes of the schema.
     pub schema_version: i64,
     pub policy: Policy,
@@ -77,6 +80,18 @@ pub enum Refusal {
     Violations(Vec<Violation>),
     #[error(transparent)]
     NotKept(#[from] NotKept),
+}
+
+/// A language model, and how it is asked.
+#[derive(Clone)]
+pub struct Modelling {
+    pub language_model: Arc<dyn LanguageModel>,
+    /// Prompt and answer together, in tokens.
+    pub window: usize,
+    /// Answers asked for at once.
+    pub candidates: usize,
+    /// For all drafts together, repairs included.
+    pub deadline: Duration,
 }
 
 /// A question, and how sure an answer must be to be run.
@@ -109,10 +124,10 @@ const MAX_ALTERNATIVES: usize = 2;
 const EXPLAIN: Duration = Duration::from_secs(5);
 
 /// Answers a question: drafts, proves, and runs the best draft if it is sure enough; else offers choices.
-pub async fn ask(target: &Target, language_model: Option<&dyn LanguageModel>, ask: &Ask) -> Result<Query, NotKept> {
+pub async fn ask(target: &Target, modelling: Option<&Modelling>, ask: &Ask) -> Result<Query, NotKept> {
     let began = Instant::now();
     let mut query = Query::asked(target, ask);
-    let drafted = drafting::draft(target, language_model, ask, &mut query).await?;
+    let drafted = drafting::draft(target, modelling, ask, &mut query).await?;
     query.generation_ms = milliseconds(began);
     let Some(best) = drafted.first() else { return Ok(query) };
     let sure = best.draft.confidence >= ask.min_confidence;
@@ -129,7 +144,7 @@ pub async fn ask(target: &Target, language_model: Option<&dyn LanguageModel>, as
 /// Proves SQL that somebody sent, then runs it.
 pub async fn execute(target: &Target, sql: &str) -> Result<Query, Refusal> {
     let mut query = Query::new(target, None);
-    let proven = match guard::check(sql, &target.schema, &target.policy) {
+    let proven = match guard::check(sql, &target.known.schema, &target.policy) {
         Ok(proven) => proven,
         Err(violations) => {
             target.journal.decided(Decision::refused(None, Action::Execute, sql, &violations)).await?;
@@ -187,6 +202,19 @@ impl Query {
         self.assumptions = best.draft.assumptions.clone();
         self.unused_words = best.draft.unused_words.clone();
         self.validation = Verdict { safe: true, violations: Vec::new() };
+    }
+
+    /// Counts what a language model took; a server that does not say once leaves the sum unknown.
+    fn spent(&mut self, usage: Option<Usage>) {
+        let sum = self.usage.take();
+        self.usage = match (sum, usage, self.attempts) {
+            (None, usage, 0 | 1) => usage,
+            (Some(sum), Some(usage), _) => Some(Usage {
+                prompt_tokens: sum.prompt_tokens.saturating_add(usage.prompt_tokens),
+                completion_tokens: sum.completion_tokens.saturating_add(usage.completion_tokens),
+            }),
+            _ => None,
+        };
     }
 
     /// Drafts that differ in result, as far as that is known: beside an answer or in its place.

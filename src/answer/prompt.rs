@@ -57,6 +57,7 @@ pub fn prompt(mark: &str, passages: &[Passage<'_>], question: &str, window: usiz
         max_tokens: u32::try_from(answer_tokens(window)).unwrap_or(u32::MAX),
         temperature: 0.0,
         deadline,
+        format: None,
     }
 }
 

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     store::{Sealed, StoreError, Workspace, databases::Database},
     text_to_sql::{
+        KnownSchema,
         engine::{self, Access, EngineError, Estimate, Privileges, SqlEngine},
         guard::ReadOnlySql,
         introspect::Samples,
@@ -42,7 +43,7 @@ pub struct Databases {
     engines: Mutex<HashMap<Uuid, Connected>>,
     turns: SyncMutex<HashMap<Uuid, Turns>>,
     /// By database and version: reading the schema of a thousand tables takes longer than all else about a statement.
-    schemas: Cache<(Uuid, i64), Arc<Schema>>,
+    schemas: Cache<(Uuid, i64), Arc<KnownSchema>>,
 }
 
 /// Schemas that are kept in memory; one may hold 32 MiB of sample values.
@@ -109,12 +110,12 @@ impl Databases {
     }
 
     /// The schema of a database, read again only when it has changed.
-    pub async fn schema(&self, workspace: &mut Workspace, database: &Database) -> Result<Arc<Schema>, StoreError> {
+    pub async fn schema(&self, workspace: &mut Workspace, database: &Database) -> Result<Arc<KnownSchema>, StoreError> {
         let key = (database.id, database.schema_version);
         if let Some(schema) = self.schemas.get(&key) {
             return Ok(schema);
         }
-        let schema = Arc::new(workspace.schema(database).await?);
+        let schema = Arc::new(KnownSchema::new(workspace.schema(database).await?));
         self.schemas.insert(key, Arc::clone(&schema));
         Ok(schema)
     }

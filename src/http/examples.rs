@@ -150,7 +150,7 @@ pub(super) async fn propose(workspace: &mut Workspace, new: &NewExample<'_>) -> 
 /// Refuses SQL that the guard would refuse to everybody.
 pub(super) async fn prove(app: &App, workspace: &mut Workspace, database: &Database, sql: &str) -> Result<(), Problem> {
     let schema = app.databases.schema(workspace, database).await?;
-    let violations = examples::violations(sql, &schema, &database.approved_functions);
+    let violations = examples::violations(sql, &schema.schema, &database.approved_functions);
     if violations.is_empty() { Ok(()) } else { Err(refused(violations)) }
 }
 

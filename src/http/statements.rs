@@ -1,6 +1,6 @@
 //! Questions and statements: asked, proven, run. The answers go into the history, every decision into the audit log.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -27,10 +27,11 @@ use crate::{
     store::{
         databases::{Database, DatabaseStatus},
         queries::SavedQuery,
+        usage::{ModelCall, ModelCallKind},
     },
     text_to_sql::{
-        self, Ask, CostLimits, Previous, Query, Refusal, Target, Validation, follow_up, generate::example::Example,
-        guard::Policy, journal::Journal, link::catalog::Catalog, run::Caps,
+        self, Ask, CostLimits, Modelling, Previous, Query, Refusal, Target, Validation, follow_up,
+        generate::example::Example, guard::Policy, journal::Journal, run::Caps,
     },
 };
 
@@ -97,9 +98,34 @@ async fn ask(
     let mut ask =
         Ask { question, previous, examples: Vec::new(), execute: body.execute.unwrap_or(true), min_confidence };
     ask.examples = near_examples(&session, id, ask.whole_question()).await?;
-    let query = text_to_sql::ask(&target, session.language_model.as_deref(), &ask).await?;
+    let query = text_to_sql::ask(&target, modelling(&session).as_ref(), &ask).await?;
+    count_usage(&session, &query).await;
     keep(&session, &query).await;
     Ok(respond(query, &headers))
+}
+
+/// For all drafts of a language model together: a person waits.
+const DRAFTING: Duration = Duration::from_secs(60);
+
+fn modelling(session: &Session<CanAsk>) -> Option<Modelling> {
+    let language_model = session.language_model.clone()?;
+    let (window, candidates) = (session.config.llm_context_tokens, session.config.llm_candidates);
+    Some(Modelling { language_model, window, candidates, deadline: DRAFTING })
+}
+
+/// Counts what a language model took, if it was asked.
+async fn count_usage(session: &Session<CanAsk>, query: &Query) {
+    let Some(model) = query.model.as_deref().filter(|_| query.attempts > 0) else { return };
+    let call = ModelCall {
+        kind: ModelCallKind::Question,
+        model,
+        prompt_tokens: query.usage.map(|usage| usage.prompt_tokens),
+        completion_tokens: query.usage.map(|usage| usage.completion_tokens),
+        key_id: Some(session.caller.key_id),
+    };
+    if let Err(error) = session.store.record_model_call(session.workspace_id(), &call).await {
+        tracing::warn!(query = %query.id, %error, "what a model took could not be kept");
+    }
 }
 
 /// The answer that a question goes on from, and what it means after that.
@@ -115,7 +141,7 @@ async fn previous_answer(
         return Err(Problem::invalid("/previous_query_id", "is a query of another database"));
     }
     let before = answer.read_as.or(answer.question).unwrap_or_default();
-    let read_as = follow_up::read(&before, question, &Catalog::new(&target.schema));
+    let read_as = follow_up::read(&before, question, target.known.catalog());
     Ok(Previous { id, question: before, sql: answer.drafted_sql.or(answer.sql), read_as })
 }
 
@@ -143,7 +169,7 @@ async fn validate(
     workspace.commit().await?;
     ready(&database)?;
     let journal = journal(&session, id);
-    Ok(Json(text_to_sql::validate(&schema, &policy(&session, &database), &journal, &body.sql).await?))
+    Ok(Json(text_to_sql::validate(&schema.schema, &policy(&session, &database), &journal, &body.sql).await?))
 }
 
 /// Prove a statement and run it
@@ -184,14 +210,14 @@ async fn target(session: &Session<CanAsk>, id: Uuid, limit: Option<usize>) -> Re
     let mut workspace = session.snapshot().await?;
     let database = workspace.database(id).await?;
     ready(&database)?;
-    let schema = session.databases.schema(&mut workspace, &database).await?;
+    let known = session.databases.schema(&mut workspace, &database).await?;
     let url = workspace.database_url(id).await?;
     workspace.commit().await?;
     let visit = session.databases.visit(&session.app, id, database.engine, url, session.caller.key_id)?;
     Ok(Target {
         database_id: id,
         engine: Arc::new(visit),
-        schema,
+        known,
         schema_version: database.schema_version,
         policy: policy(session, &database),
         caps,

@@ -27,13 +27,17 @@ pub struct ModelCall<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModelCallKind {
     Answer,
+    /// SQL for a question.
+    Question,
+    /// Notes on tables.
+    Draft,
 }
 
 /// The calls of one model in a day (UTC).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow, ToSchema)]
 pub struct UsageDay {
     pub day: NaiveDate,
-    /// `answer`
+    /// `answer`, `question` or `draft`.
     pub kind: String,
     pub model: String,
     pub calls: i64,
@@ -100,6 +104,8 @@ impl ModelCallKind {
     fn name(self) -> &'static str {
         match self {
             ModelCallKind::Answer => "answer",
+            ModelCallKind::Question => "question",
+            ModelCallKind::Draft => "draft",
         }
     }
 }

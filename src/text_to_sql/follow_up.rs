@@ -342,7 +342,7 @@ mod tests {
 
     fn after(previous: &str, asked: &str) -> Option<String> {
         let schema = schema();
-        read(previous, asked, &Catalog::new(&schema))
+        read(previous, asked, &Catalog::new(std::sync::Arc::new(schema)))
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod catalog;
 mod names;
+pub mod relevant;
 mod spans;
 pub mod tokens;
 mod values;

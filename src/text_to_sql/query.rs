@@ -9,6 +9,7 @@ use super::Target;
 use super::engine::EngineError;
 use super::guard::Violation;
 use super::run::Rows;
+use crate::models::Usage;
 
 /// An answer from a database: to a question, or to SQL that somebody sent.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -32,6 +33,9 @@ pub struct Query {
     /// The language model that drafted, or was asked to.
     #[serde(default)]
     pub model: Option<String>,
+    /// Tokens that it took, as its server counted them.
+    #[serde(default)]
+    pub usage: Option<Usage>,
     /// The verified example that answers.
     #[serde(default)]
     pub example_id: Option<Uuid>,
@@ -113,6 +117,7 @@ impl Query {
             drafted_sql: None,
             generator: None,
             model: None,
+            usage: None,
             example_id: None,
             confidence: 0.0,
             min_confidence: None,

@@ -27,6 +27,7 @@ fn prompt(deadline: Duration) -> Prompt {
         max_tokens: 100,
         temperature: 0.0,
         deadline,
+        format: None,
     }
 }
 

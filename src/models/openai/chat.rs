@@ -3,8 +3,10 @@
 //! Models that think before they answer (OpenAI's o and GPT-5 families) take `max_completion_tokens` and no temperature;
 //! every other model takes `max_tokens`, which is what other servers know.
 //!
-//! A stream is asked to end with the tokens it took (`stream_options`); a server that refuses the field is asked without it
-//! from then on, and one that does not know it says nothing.
+//! A stream is asked to end with the tokens it took (`stream_options`), and an answer of a given form is asked for as
+//! structured output (`response_format` with `json_schema`, as OpenAI, Azure OpenAI since 2024-10-21, vLLM, Ollama and
+//! llama.cpp take it). A server that refuses either field is asked without it from then on; one that does not know it
+//! says nothing of the tokens, or writes what it likes.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +24,7 @@ use super::client::{Client, Problem, cut, quote};
 use super::retry::Failure;
 use super::sse::{BadEvent, Decoder};
 use super::{Server, SetupError};
-use crate::models::{Completion, Ending, LanguageModel, ModelError, Prompt, Said, Usage};
+use crate::models::{AnswerFormat, Completion, Ending, LanguageModel, ModelError, Prompt, Said, Usage};
 
 /// The longest text taken from a server; a hundred times what an answer or an SQL statement needs.
 const MAX_TEXT_BYTES: usize = 1024 * 1024;
@@ -43,13 +45,31 @@ pub struct OpenAiLanguageModel {
     key: Option<SecretString>,
     /// The server has refused `stream_options`.
     refuses_options: AtomicBool,
+    /// It has refused `response_format`.
+    refuses_formats: AtomicBool,
 }
 
 impl OpenAiLanguageModel {
     pub fn new(server: &Server) -> Result<OpenAiLanguageModel, SetupError> {
         let client = Client::new(server, "chat/completions")?;
         let (model, key) = (server.model.clone(), server.key.clone());
-        Ok(OpenAiLanguageModel { client, model, key, refuses_options: AtomicBool::new(false) })
+        let (refuses_options, refuses_formats) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(OpenAiLanguageModel { client, model, key, refuses_options, refuses_formats })
+    }
+
+    /// An answer in the form that the prompt asks for, unless the server is known to refuse forms.
+    async fn ask(&self, prompt: &Prompt, deadline: Instant) -> Result<Answer, ModelError> {
+        let mut request = self.request(prompt, false);
+        if request.response_format.is_none() {
+            return self.client.ask(&request, MAX_TEXT_BYTES, deadline).await;
+        }
+        if let Some(answer) = self.client.try_ask(&request, MAX_TEXT_BYTES, deadline).await? {
+            return Ok(answer);
+        }
+        request.response_format = None;
+        let answer = self.client.ask(&request, MAX_TEXT_BYTES, deadline).await?;
+        self.refuses_formats.store(true, Ordering::Relaxed);
+        Ok(answer)
     }
 
     /// A stream that is asked to say what it cost, unless the server is known to refuse that.
@@ -80,6 +100,11 @@ impl OpenAiLanguageModel {
             temperature: (!thinks).then_some(prompt.temperature),
             stream,
             stream_options: None,
+            response_format: prompt
+                .format
+                .as_ref()
+                .filter(|_| !stream && !self.refuses_formats.load(Ordering::Relaxed))
+                .map(ResponseFormat::of),
         }
     }
 }
@@ -92,10 +117,11 @@ impl LanguageModel for OpenAiLanguageModel {
 
     async fn complete(&self, prompt: &Prompt) -> Result<Completion, ModelError> {
         let deadline = Instant::now() + prompt.deadline;
-        let answer: Answer = self.client.ask(&self.request(prompt, false), MAX_TEXT_BYTES, deadline).await?;
+        let answer = self.ask(prompt, deadline).await?;
         let Some(choice) = answer.choices.into_iter().next() else { return Err(broken("no choices")) };
+        let cut = choice.finish_reason.is_some_and(|reason| reason == "length");
         match (choice.message.content, choice.message.refusal) {
-            (Some(text), _) => Ok(Completion { text, usage: answer.usage.as_ref().and_then(usage) }),
+            (Some(text), _) => Ok(Completion { text, usage: answer.usage.as_ref().and_then(usage), cut }),
             (None, Some(refusal)) => Err(ModelError::GiveUp(format!("the model refused: {}", quote(&refusal, None)))),
             (None, None) => Err(broken("a message without content")),
         }
@@ -145,11 +171,36 @@ struct Request<'a> {
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<ResponseFormat<'a>>,
 }
 
 #[derive(Serialize)]
 struct StreamOptions {
     include_usage: bool,
+}
+
+#[derive(Serialize)]
+struct ResponseFormat<'a> {
+    r#type: &'static str,
+    json_schema: JsonSchema<'a>,
+}
+
+#[derive(Serialize)]
+struct JsonSchema<'a> {
+    name: &'static str,
+    /// The model can write nothing else, not even by chance.
+    strict: bool,
+    schema: &'a serde_json::Value,
+}
+
+impl ResponseFormat<'_> {
+    fn of(format: &AnswerFormat) -> ResponseFormat<'_> {
+        ResponseFormat {
+            r#type: "json_schema",
+            json_schema: JsonSchema { name: format.name, strict: true, schema: &format.schema },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -167,6 +218,7 @@ struct Answer {
 #[derive(Deserialize)]
 struct Choice {
     message: Reply,
+    finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]

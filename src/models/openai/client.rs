@@ -74,18 +74,35 @@ impl Client {
         body: &(impl Serialize + Sync),
         deadline: Instant,
     ) -> Result<Option<Response>, ModelError> {
+        retry::until(deadline, || self.try_send(body)).await
+    }
+
+    /// The same for the answer to `body`, of at most `limit` bytes.
+    pub async fn try_ask<T: DeserializeOwned>(
+        &self,
+        body: &(impl Serialize + Sync),
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Option<T>, ModelError> {
         retry::until(deadline, || async {
-            let response = self.http.post(self.url.clone()).json(body).send().await.map_err(cut)?;
-            match response.status() {
-                status if status.is_success() => Ok(Some(response)),
-                StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => match self.refusal(response).await {
-                    Failure::Final(ModelError::GiveUp(_)) => Ok(None),
-                    other => Err(other),
-                },
-                _ => Err(self.refusal(response).await),
+            match self.try_send(body).await? {
+                Some(response) => parse(&read(response, limit).await?).map(Some),
+                None => Ok(None),
             }
         })
         .await
+    }
+
+    async fn try_send(&self, body: &(impl Serialize + Sync)) -> Result<Option<Response>, Failure> {
+        let response = self.http.post(self.url.clone()).json(body).send().await.map_err(cut)?;
+        match response.status() {
+            status if status.is_success() => Ok(Some(response)),
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => match self.refusal(response).await {
+                Failure::Final(ModelError::GiveUp(_)) => Ok(None),
+                other => Err(other),
+            },
+            _ => Err(self.refusal(response).await),
+        }
     }
 
     async fn send(&self, body: &(impl Serialize + Sync)) -> Result<Response, Failure> {
