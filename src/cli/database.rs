@@ -1,12 +1,19 @@
-//! `almanac database add|list|remove`.
+//! `almanac database add|list|notes|remove`.
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
+use anyhow::Context;
 use clap::Subcommand;
+use reqwest::{Method, header};
 use serde_json::{Value, json};
 
 use super::{
-    client::Client,
+    client::{self, Client},
     table::{self, line},
 };
 
@@ -33,6 +40,18 @@ enum Action {
     },
     /// List databases
     List,
+    /// Print what people said about a database's tables as YAML; or put a file in its place
+    #[command(after_help = NOTES)]
+    Notes {
+        /// Its name or id
+        name: String,
+        /// Put this file in the place of everything that was said; - is standard input
+        #[arg(long, value_name = "FILE")]
+        import: Option<PathBuf>,
+        /// Only say what the file would change
+        #[arg(long, requires = "import")]
+        dry_run: bool,
+    },
     /// Disconnect a database and forget everything about it
     Remove {
         /// Its name or id
@@ -40,6 +59,31 @@ enum Action {
     },
 }
 
+const NOTES: &str = "\
+Examples:
+  almanac database notes sales > sales.yaml
+  almanac database notes sales --import sales.yaml --dry-run
+  almanac database notes sales --import sales.yaml
+
+A file looks like this:
+  schemas:
+    public:
+      orders:
+        description: Orders and quotes
+        synonyms: [sales]
+        metrics:
+        - name: net revenue
+          expression: sum(amount - discount)
+          unit: EUR
+        filters:
+        - name: active
+          condition: status <> 'cancelled'
+          default: true
+        columns:
+          amount: {unit: EUR, synonyms: [turnover]}
+          internal_note: {hidden: true}";
+
+const YAML: &str = "application/yaml";
 const POLL: Duration = Duration::from_millis(200);
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -55,6 +99,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             print_databases(&client.get("/v1/databases?limit=100").await?);
             Ok(ExitCode::SUCCESS)
         }
+        Action::Notes { name, import, dry_run } => {
+            let path = format!("/v1/databases/{}/notes", client.database(&name).await?);
+            match import {
+                Some(file) => import_notes(&client, &path, &file, dry_run).await,
+                None => export_notes(&client, &path).await,
+            }
+        }
         Action::Remove { name } => {
             let id = client.database(&name).await?;
             client.delete(&format!("/v1/databases/{id}")).await?;
@@ -62,6 +113,33 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+async fn export_notes(client: &Client, path: &str) -> anyhow::Result<ExitCode> {
+    let response = client.request(Method::GET, path).header(header::ACCEPT, YAML).send().await?;
+    if !response.status().is_success() {
+        client::json(response).await?;
+        return Ok(ExitCode::FAILURE);
+    }
+    line(response.text().await?.trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn import_notes(client: &Client, path: &str, file: &Path, dry_run: bool) -> anyhow::Result<ExitCode> {
+    let text = if file == Path::new("-") {
+        io::read_to_string(io::stdin())?
+    } else {
+        fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?
+    };
+    let request = client.request(Method::PUT, &format!("{path}?dry_run={dry_run}")).header(header::CONTENT_TYPE, YAML);
+    let answer = client::json(request.body(text).send().await?).await?;
+    let verb = if dry_run { "would change" } else { "changed" };
+    for table in answer["changed"].as_array().into_iter().flatten() {
+        line(&format!("{verb}  {}", table.as_str().unwrap_or_default()));
+    }
+    let count = answer["changed"].as_array().map_or(0, Vec::len);
+    line(&format!("{count} {} {verb}", if count == 1 { "table" } else { "tables" }));
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn add(client: &Client, name: &str, body: &Value) -> anyhow::Result<ExitCode> {

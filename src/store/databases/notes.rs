@@ -71,6 +71,16 @@ pub struct Notes {
     pub schemas: BTreeMap<String, BTreeMap<String, TableNotes>>,
 }
 
+/// What a language model proposes to say of a table; nothing uses it before a person accepts it.
+#[derive(Debug, Clone, Serialize, FromRow, ToSchema)]
+pub struct TableDraft {
+    pub table_id: Uuid,
+    pub schema: String,
+    pub table: String,
+    #[sqlx(json)]
+    pub draft: TableNotes,
+}
+
 #[derive(FromRow)]
 struct TableRow {
     id: Uuid,
@@ -166,6 +176,86 @@ impl Workspace {
         }
         changed.sort();
         Ok(changed)
+    }
+
+    /// Keeps what a language model proposes to say of some tables, in the place of what it proposed before.
+    pub async fn save_drafts(&mut self, database_id: Uuid, drafts: &[(Uuid, TableNotes)]) -> Result<(), StoreError> {
+        for (table, draft) in drafts {
+            sqlx::query("update tables set drafted = $3 where database_id = $1 and id = $2 and gone_at is null")
+                .bind(database_id)
+                .bind(table)
+                .bind(Json(draft))
+                .execute(self.connection())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The tables of which something is proposed.
+    pub async fn drafted_tables(&mut self, database_id: Uuid) -> Result<Vec<Uuid>, StoreError> {
+        let tables = sqlx::query_scalar("select id from tables where database_id = $1 and drafted is not null")
+            .bind(database_id)
+            .fetch_all(self.connection())
+            .await?;
+        Ok(tables)
+    }
+
+    /// What is proposed and neither accepted nor dropped, by table, from `after` on.
+    pub async fn drafts(
+        &mut self,
+        database_id: Uuid,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<TableDraft>, StoreError> {
+        let drafts = sqlx::query_as(
+            "select t.id as table_id, s.name as schema, t.name as table, t.drafted as draft
+             from tables t
+             join schemas s on s.id = t.schema_id
+             where t.database_id = $1 and t.gone_at is null and t.drafted is not null
+               and ($2::uuid is null or t.id < $2)
+             order by t.id desc
+             limit $3",
+        )
+        .bind(database_id)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(self.connection())
+        .await?;
+        Ok(drafts)
+    }
+
+    /// Makes a proposal a person's own, but for what people have said already.
+    pub async fn accept_draft(&mut self, database: &Database, table: Uuid) -> Result<Table, StoreError> {
+        self.count_schema_change(database.id).await?;
+        let draft: Json<TableNotes> = sqlx::query_scalar(
+            "select drafted
+             from tables
+             where database_id = $1 and id = $2 and gone_at is null and drafted is not null",
+        )
+        .bind(database.id)
+        .bind(table)
+        .fetch_one(self.connection())
+        .await?;
+        let mut row: TableRow = sqlx::query_as("select id, found, told from tables where id = $1 for update")
+            .bind(table)
+            .fetch_one(self.connection())
+            .await?;
+        let mut draft = draft.0;
+        draft.columns.retain(|name, _| row.found.columns.iter().any(|column| column.name == *name));
+        row.told.0 = draft.merged(&row.told.0);
+        self.store_notes(&mut row).await?;
+        self.drop_draft(database.id, table).await?;
+        Ok(row.table())
+    }
+
+    pub async fn drop_draft(&mut self, database_id: Uuid, table: Uuid) -> Result<(), StoreError> {
+        let dropped =
+            sqlx::query("update tables set drafted = null where database_id = $1 and id = $2 and drafted is not null")
+                .bind(database_id)
+                .bind(table)
+                .execute(self.connection())
+                .await?;
+        if dropped.rows_affected() == 0 { Err(StoreError::NotFound) } else { Ok(()) }
     }
 
     /// Stores what is said of a table. Samples of what is hidden or masked now are gone with the same update.
