@@ -18,6 +18,7 @@ mod lookup;
 mod notes;
 pub mod problem;
 mod queries;
+mod questions;
 mod schema;
 mod search;
 mod session;
@@ -127,6 +128,7 @@ fn endpoints(app: &App) -> OpenApiRouter<App> {
         .merge(schema::router())
         .merge(notes::router())
         .merge(examples::router())
+        .merge(questions::router())
         .merge(statements::router())
         .merge(queries::router())
         .merge(audit_logs::router())
