@@ -24,6 +24,8 @@ mod fixtures;
 mod guard;
 mod hnsw;
 mod ingestion;
+mod large_schema;
+mod linking;
 mod mariadb;
 mod models;
 mod mssql;

@@ -6,6 +6,7 @@
 //! the tables that join those are taken with them. Built once for a schema; what is hidden is not in it, and neither
 //! are the values of masked columns. Deterministic, and without a clock.
 
+mod copies;
 mod index;
 mod joins;
 mod question;
@@ -13,6 +14,7 @@ mod question;
 use std::collections::HashMap;
 
 use crate::text_to_sql::schema::{Engine, Schema};
+use copies::Copies;
 use index::Index;
 use joins::Joins;
 use question::Said;
@@ -21,6 +23,7 @@ use question::Said;
 pub struct Relevance {
     index: Index,
     joins: Joins,
+    copies: Copies,
 }
 
 /// The tables of a schema, the most relevant first.
@@ -66,7 +69,8 @@ const FULL_NAME: f32 = 1.5;
 
 impl Relevance {
     pub fn new(schema: &Schema) -> Relevance {
-        Relevance { index: Index::new(schema), joins: Joins::new(schema) }
+        let joins = Joins::new(schema);
+        Relevance { index: Index::new(schema), copies: Copies::new(schema, &joins), joins }
     }
 
     /// Ranks the tables of `schema`, which this was made of, for a question.
@@ -77,9 +81,11 @@ impl Relevance {
         let values = self.index.values_in(schema, &said);
         score_values(&values, &mut scores);
         self.score_names(&said, &mut scores);
+        self.copies.demote(&said, &mut scores);
         let tables = self.order(&scores);
         let mut others: Vec<usize> = self.index.visible().filter(|table| !tables.contains(table)).collect();
-        others.sort_by_key(|table| (std::cmp::Reverse(self.joins.of(*table).len()), *table));
+        others
+            .sort_by_key(|table| (self.copies.is_copy(*table), std::cmp::Reverse(self.joins.of(*table).len()), *table));
         Ranking { tables, others, values, columns: scores.columns }
     }
 
@@ -133,7 +139,9 @@ impl Relevance {
         let own: HashMap<usize, f32> = best.iter().copied().collect();
         let mut order = Vec::new();
         for seed in seeds(&best, scores) {
-            let path = self.joins.path(&order, seed, &own);
+            let path = self.joins.path(&order, seed, |table| {
+                own.get(&table).copied().unwrap_or_default() - if self.copies.is_copy(table) { FULL_NAME } else { 0.0 }
+            });
             for table in path.into_iter().chain([seed]) {
                 if !order.contains(&table) {
                     order.push(table);
@@ -151,7 +159,7 @@ impl Relevance {
         let mut all = own.clone();
         for (table, score) in own {
             for other in self.joins.of(*table) {
-                let bonus = NEIGHBOUR * score;
+                let bonus = if self.copies.is_copy(*other) { 0.0 } else { NEIGHBOUR * score };
                 let reached = own.get(other).copied().unwrap_or_default() + bonus;
                 let kept = all.entry(*other).or_default();
                 *kept = kept.max(reached);
@@ -191,10 +199,14 @@ fn saturated(weight: f32) -> f32 {
 /// A value says where it is stored; one that many columns hold says little.
 fn score_values(values: &[ValueHit], scores: &mut Scores) {
     const WORTH: f32 = 4.0;
+    let mut spans: Vec<&str> = values.iter().map(|hit| hit.said.as_str()).collect();
+    spans.dedup();
     for hit in values {
         let columns = values.iter().filter(|other| other.said == hit.said).count();
         let score = WORTH / (columns as f32).sqrt();
-        scores.add(hit.table, usize::MAX, score);
+        let span = spans.iter().position(|said| *said == hit.said).unwrap_or_default();
+        // Apart from the places of single words.
+        scores.add(hit.table, usize::MAX - span, score);
         let column = scores.columns.entry((hit.table, hit.column)).or_default();
         *column = column.max(score);
     }

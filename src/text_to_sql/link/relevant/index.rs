@@ -18,6 +18,10 @@ const TERM: f32 = 2.5;
 const COLUMN: f32 = 1.2;
 const DESCRIPTION: f32 = 0.8;
 const COLUMN_DESCRIPTION: f32 = 0.4;
+const VALUE: f32 = 0.6;
+/// Values of a column whose words are kept, and how long they may be.
+const MAX_SPOKEN: usize = 50;
+const MAX_SPOKEN_BYTES: usize = 40;
 /// A name whose words are run together, and the first letters of a word.
 const WEAKER: f32 = 0.8;
 /// Words of a description that are read.
@@ -155,6 +159,7 @@ impl Index {
             }
             if !column.masked {
                 own.text(column.description.as_deref(), COLUMN_DESCRIPTION);
+                own.values(column);
                 self.add_values(place, at, column);
             }
             document.take_best(&own);
@@ -171,7 +176,8 @@ impl Index {
 
     fn add_values(&mut self, table: usize, column: usize, of: &Column) {
         let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        for (place, value) in values(of).enumerate().filter(|(_, value)| value.len() <= MAX_VALUE_BYTES) {
+        let short = |value: &str| value.len() <= MAX_VALUE_BYTES;
+        for (place, value) in values(of).enumerate().filter(|(_, value)| short(value)) {
             let form = normal(value);
             if form.chars().any(|c| !c.is_numeric()) {
                 self.values.push((hash(&form), small(table), small(column), small(place)));
@@ -236,6 +242,14 @@ impl Document {
         for word in text.unwrap_or_default().split_whitespace().take(MAX_DESCRIPTION_WORDS) {
             let says = !crate::text_to_sql::link::words::is_function_word(&word.to_lowercase());
             stems(word).into_iter().filter(|_| says).for_each(|stem| self.keep(stem, weight));
+        }
+    }
+
+    /// The words of values that name something; of many values few are ever said.
+    fn values(&mut self, column: &Column) {
+        let short = values(column).filter(|value| value.len() <= MAX_SPOKEN_BYTES).take(MAX_SPOKEN);
+        for word in short.flat_map(str::split_whitespace).filter(|word| word.chars().any(char::is_alphabetic)) {
+            stems(word).into_iter().filter(|stem| stem.len() > 2).for_each(|stem| self.keep(stem, VALUE));
         }
     }
 

@@ -41,7 +41,7 @@ impl Joins {
     }
 
     /// The tables between `to` and the nearest of `from`, those first that have most to do with the question.
-    pub fn path(&self, from: &[usize], to: usize, relevance: &HashMap<usize, f32>) -> Vec<usize> {
+    pub fn path(&self, from: &[usize], to: usize, worth: impl Fn(usize) -> f32) -> Vec<usize> {
         let mut before: HashMap<usize, usize> = HashMap::from([(to, to)]);
         let mut queue = VecDeque::from([(to, 0)]);
         while let Some((here, steps)) = queue.pop_front() {
@@ -52,8 +52,7 @@ impl Joins {
                 continue;
             }
             let mut next: Vec<usize> = self.of(here).to_vec();
-            let worth = |table: &usize| relevance.get(table).copied().unwrap_or_default();
-            next.sort_by(|a, b| worth(b).total_cmp(&worth(a)).then(a.cmp(b)));
+            next.sort_by(|a, b| worth(*b).total_cmp(&worth(*a)).then(a.cmp(b)));
             for other in next {
                 if let std::collections::hash_map::Entry::Vacant(open) = before.entry(other) {
                     open.insert(here);

@@ -69,6 +69,10 @@ impl Said {
         self.stems.get(stem).copied()
     }
 
+    pub fn says_any(&self, stems: &[String]) -> bool {
+        stems.iter().any(|stem| self.stems.contains_key(stem))
+    }
+
     /// Every run of words that may be a value: as it was written, and in the form that values are compared in.
     pub fn spans(&self) -> Vec<(String, String)> {
         let mut spans = Vec::new();
