@@ -4,6 +4,7 @@
 //! returns can be run, once the decision is in the [`journal`] and if the engine does not expect too much of it. Where no
 //! draft is sure enough it offers those that differ in result; a question that the schema cannot answer is declined.
 
+mod chart;
 mod drafting;
 pub mod engine;
 pub mod explain;
@@ -241,6 +242,7 @@ impl Query {
         match target.run(decision, proven, &target.caps).await? {
             Ok(rows) => {
                 self.executed = true;
+                self.chart = chart::chart(&rows);
                 self.result = Some(rows);
             }
             Err(Stopped::TooCostly(violation)) => {
