@@ -1,5 +1,5 @@
-//! From a question to drafts of SQL. Two generators share this face: [`builtin`] needs nothing but the schema,
-//! [`model`] asks a language model. A draft is a proposal: only the guard decides what runs.
+//! From a question to drafts of SQL. Three generators share this face: [`example`] remembers verified questions, [`model`]
+//! asks a language model, [`builtin`] needs nothing but the schema. A draft is a proposal: only the guard decides what runs.
 
 pub mod builtin;
 pub mod example;
@@ -11,7 +11,7 @@ pub mod model;
 pub const DEFAULT_MIN_CONFIDENCE: f32 = 0.7;
 
 /// The most drafts of one question.
-pub const MAX_DRAFTS: usize = 10;
+pub const MAX_DRAFTS: usize = 16;
 
 /// One proposal.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +28,13 @@ pub struct Draft {
     /// Asked back where the question can be read in ways that are equally good: "Which date: order date or ship date?"
     /// The other drafts are the other ways.
     pub clarification: Option<String>,
+    /// What the builtin generator's ranker knows of it; empty for others.
+    pub features: Features,
 }
+
+/// Numbers by which drafts of one question are ranked again once they have run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Features(pub Vec<f32>);
 
 /// What came of a question.
 #[derive(Debug, Clone, PartialEq)]

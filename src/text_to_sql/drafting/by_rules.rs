@@ -1,7 +1,8 @@
 //! Drafts of the builtin generator, and verified examples that are like the question and not the same.
 
 use super::{Proven, prove, prove_one, today, try_out};
-use crate::text_to_sql::generate::{Generated, builtin, example};
+use crate::text_to_sql::generate::builtin::{self, ResultFacts};
+use crate::text_to_sql::generate::{Draft, Generated, example};
 use crate::text_to_sql::journal::NotKept;
 use crate::text_to_sql::query::{Generator, Query};
 use crate::text_to_sql::{Ask, Target};
@@ -16,12 +17,27 @@ pub async fn draft(target: &Target, ask: &Ask, query: &mut Query) -> Result<Vec<
             Vec::new()
         }
     };
-    drafted.extend(alike(target, ask, query));
     if ask.execute {
         try_out(target, query.id, &mut drafted).await?;
+        rank(&mut drafted);
     }
+    drafted.extend(alike(target, ask, query));
     drafted.sort_by(|one, other| other.draft.confidence.total_cmp(&one.draft.confidence));
+    // What cannot be run is worth less than what can, however it looked.
+    drafted.sort_by_key(|drafted| drafted.failure().is_some());
     Ok(drafted)
+}
+
+/// Orders drafts by what they gave, too.
+fn rank(drafted: &mut [Proven]) {
+    let facts: Vec<Option<ResultFacts>> =
+        drafted.iter().map(|drafted| drafted.rows().map(|rows| ResultFacts::of(&rows.rows))).collect();
+    let mut ranked: Vec<Draft> = drafted.iter().map(|drafted| drafted.draft.clone()).collect();
+    builtin::rerank(&mut ranked, &facts);
+    for drafted in drafted.iter_mut() {
+        let known = ranked.iter().find(|draft| draft.sql == drafted.draft.sql);
+        drafted.draft.confidence = known.map_or(drafted.draft.confidence, |draft| draft.confidence);
+    }
 }
 
 /// The best draft alone, for whoever has better ones.

@@ -8,7 +8,7 @@
 use sqlparser::tokenizer::{Token as SqlToken, Tokenizer};
 use uuid::Uuid;
 
-use super::Draft;
+use super::{Draft, Features};
 use crate::text_to_sql::explain::restate;
 use crate::text_to_sql::link::tokens::{MAX_TOKENS, Token, tokenize};
 use crate::text_to_sql::schema::{Engine, Schema};
@@ -87,7 +87,15 @@ pub fn offer(example: &Example, schema: &Schema) -> Option<Draft> {
 
 fn draft(sql: String, engine: Engine, confidence: f32, assumptions: Vec<String>) -> Draft {
     let explanation = restate(&sql, engine);
-    Draft { sql, confidence, explanation, assumptions, unused_words: Vec::new(), clarification: None }
+    Draft {
+        sql,
+        confidence,
+        explanation,
+        assumptions,
+        unused_words: Vec::new(),
+        clarification: None,
+        features: Features::default(),
+    }
 }
 
 /// A statement cut into tokens, and the literals among them.

@@ -19,7 +19,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::timeout;
 
-use super::Draft;
+use super::{Draft, Features};
 use crate::models::{Completion, LanguageModel, ModelError, Prompt, Usage};
 use crate::text_to_sql::explain::restate;
 use crate::text_to_sql::link::relevant::Relevance;
@@ -191,6 +191,7 @@ impl Answers {
             assumptions: explanation.into_iter().collect(),
             unused_words: Vec::new(),
             clarification: None,
+            features: Features::default(),
         };
         self.drafts.push(Voted { draft, votes: 1 });
     }

@@ -175,7 +175,12 @@ pub fn find_unexplained(tokens: &[Token], catalog: &Catalog, found: &[Found]) ->
         covered[known.start..known.end].fill(true);
     }
     let open = |at: usize| {
-        at > 0 && !covered[at] && tokens[at].capital && tokens[at].kind == TokenKind::Word && !tokens[at].function
+        at > 0
+            && !tokens[at - 1].is_mark()
+            && !covered[at]
+            && tokens[at].capital
+            && tokens[at].kind == TokenKind::Word
+            && !tokens[at].function
     };
     let mut out = Vec::new();
     let mut at = 0;

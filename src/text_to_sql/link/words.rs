@@ -68,6 +68,7 @@ const ABBREVIATIONS: &[(&str, &str)] = &[
     ("dob", "birth date"),
     ("doc", "document"),
     ("emp", "employee"),
+    ("enr", "enrollment"),
     ("fac", "faculty"),
     ("fname", "first name"),
     ("grp", "group"),
@@ -266,11 +267,28 @@ pub fn stem(word: &str) -> String {
 /// The words of an identifier: `customerId`, `CUST_ID` and `cust-id` are all `customer id`.
 pub fn identifier_words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
-    for part in split_identifier(name) {
+    for part in without_prefix(split_identifier(name), name) {
         let spelled = ABBREVIATIONS.iter().find(|(short, _)| *short == part).map_or(part.as_str(), |(_, long)| long);
         words.extend(spelled.split(' ').map(str::to_owned));
     }
     words
+}
+
+/// `LName` is a last name and `FName` a first one; the letter in `cName` or `tDate` says only where the column is.
+fn without_prefix(mut parts: Vec<String>, name: &str) -> Vec<String> {
+    let letter =
+        parts.first().filter(|first| parts.len() > 1 && first.chars().count() == 1 && !name.contains(['_', ' ']));
+    let Some(letter) = letter.cloned() else { return parts };
+    let hungarian = name.starts_with(|c: char| c.is_ascii_lowercase());
+    match (letter.as_str(), parts[1].as_str()) {
+        ("l", "name") => parts[0] = "last".to_owned(),
+        ("f", "name") => parts[0] = "first".to_owned(),
+        ("m", "name") => parts[0] = "middle".to_owned(),
+        (_, "name") => drop(parts.remove(0)),
+        _ if hungarian && letter.chars().all(char::is_alphabetic) => drop(parts.remove(0)),
+        _ => {}
+    }
+    parts
 }
 
 /// The stems of an identifier without the little words in it.

@@ -1,14 +1,15 @@
 //! From a reading to a plan: what each part of the question means for the query as a whole.
 
-use super::joins::JoinTree;
-use super::plan::{Expression, Function, Order, Plan};
+use super::joins::{self, JoinTree};
+use super::plan::{Comparison, Condition, Expression, Function, Order, Plan, Query, SetOperation};
 use super::reader::{Choice, Group, Kind, Reader, Superlative};
 use crate::text_to_sql::link::catalog::{ColumnId, Holds, TableId};
 
 /// The plan, or `None` where the question names nothing to show.
 pub fn assemble(reader: &mut Reader) -> Option<Plan> {
     let mut plan = Plan::of(None);
-    plan.conditions = std::mem::take(&mut reader.conditions).into_iter().map(|placed| placed.condition).collect();
+    let left_out = add_conditions(reader, &mut plan);
+    plan.sides = reader.sides.clone();
     plan.any_condition = reader.any_condition;
     plan.outputs = reader.outputs.iter().map(|(output, _)| *output).collect();
     add_counted_and_grouped(reader, &mut plan);
@@ -21,14 +22,74 @@ pub fn assemble(reader: &mut Reader) -> Option<Plan> {
     add_named_tables(reader, &mut plan);
     group_plain_outputs(reader, &mut plan);
     set_distinct(reader, &mut plan);
+    leave_out(&mut plan, left_out);
     plan.complete_tables(reader.catalog);
     (!plan.outputs.is_empty()).then_some(plan)
+}
+
+/// The conditions, with those on rows that must not exist inside one on the rows that are shown; answers which table
+/// then takes no part itself.
+fn add_conditions(reader: &mut Reader, plan: &mut Plan) -> Option<TableId> {
+    let placed = std::mem::take(&mut reader.conditions);
+    let Some(absence) = reader.absence.filter(|_| !reader.chose(Choice::NoAbsence)) else {
+        reader.absence = None;
+        plan.conditions = placed.into_iter().map(|placed| placed.condition).collect();
+        return None;
+    };
+    let (inner, outer): (Vec<_>, Vec<_>) = placed.into_iter().partition(|placed| placed.at > absence.at);
+    plan.conditions = outer.into_iter().map(|placed| placed.condition).collect();
+    plan.add_table(absence.head);
+    match reader.absent(absence, inner) {
+        Some((condition, _)) => plan.conditions.insert(0, condition),
+        None => reader.missing = Some("It is not known how what is left out belongs to the rest.".to_owned()),
+    }
+    Some(absence.child)
+}
+
+/// Rows of the table that is left out are not joined.
+fn leave_out(plan: &mut Plan, left_out: Option<TableId>) {
+    let inside = plan.conditions.iter().find_map(|condition| match condition {
+        Condition::Absent { query, .. } => Some(query.plan.tables.clone()),
+        _ => None,
+    });
+    if left_out.is_some() {
+        plan.tables.retain(|table| inside.as_ref().is_none_or(|inside| !inside.contains(table)));
+    }
+}
+
+/// The query of the second set, where the question means two.
+pub fn split(reader: &Reader, query: &mut Query) {
+    let Some(operation) = reader.split else { return };
+    let whole = &mut query.plan;
+    let simple = whole.groups.is_empty() && whole.limit.is_none() && whole.having.is_none();
+    let Some(last) = whole.conditions.len().checked_sub(2).filter(|_| simple) else { return };
+    let mut other = query.clone();
+    let whole = &mut query.plan;
+    let second = whole.conditions.pop();
+    other.plan.conditions.remove(last);
+    if operation == SetOperation::Except {
+        let negated = matches!(second, Some(Condition::Not(_)));
+        let (kept, taken) =
+            if negated { (&mut query.plan, &mut other.plan) } else { (&mut other.plan, &mut query.plan) };
+        if let Some(condition) = taken.conditions.pop() {
+            taken.conditions.push(condition.negated());
+        }
+        kept.order.clear();
+        taken.order.clear();
+        if !negated {
+            std::mem::swap(query, &mut other);
+        }
+    }
+    query.plan.order.clear();
+    other.plan.order.clear();
+    query.plan.combined = Some((operation, Box::new(other)));
 }
 
 /// Where joins repeat the rows that are counted or listed, each is counted or listed once.
 pub fn count_each_once(reader: &mut Reader, plan: &mut Plan, joins: &JoinTree) {
     let catalog = reader.catalog;
     let counted = reader.count.as_ref().and_then(|count| count.of).and_then(|index| reader.mentions[index].table);
+    let counted = counted.filter(|_| !reader.chose(Choice::FlipCountDistinct));
     if let Some(table) = counted.filter(|table| joins.repeats(catalog, *table) && reader.superlative.is_none()) {
         let once = catalog.single_key(table).map(Expression::CountDistinct);
         match once {
@@ -73,7 +134,7 @@ fn add_counted_and_grouped(reader: &mut Reader, plan: &mut Plan) {
         return;
     };
     let plain = plan.outputs.iter().any(|output| !output.is_aggregate());
-    let leading = reader.count.as_ref().is_some_and(|count| count.at <= 1);
+    let leading = reader.count.as_ref().is_some_and(|count| count.at <= 1) || reader.chose(Choice::CountOnly);
     if plain && !aggregated && !leading {
         plan.outputs.push(count);
         return;
@@ -94,7 +155,8 @@ const DROPPED_OUTPUT: f32 = 0.6;
 
 fn doubt_dropped_outputs(reader: &mut Reader, plan: &Plan) {
     for output in plan.outputs.iter().filter(|output| !output.is_aggregate()) {
-        let read = output.column().is_some_and(|column| plan.conditions.iter().any(|known| known.column() == column));
+        let read =
+            output.column().is_some_and(|column| plan.conditions.iter().any(|known| known.column() == Some(column)));
         if let Some(column) = output.column().filter(|_| !read) {
             reader.assume(DROPPED_OUTPUT, format!("{} plays no part in the count", reader.name(column)));
         }
@@ -136,13 +198,14 @@ fn count_expression(reader: &mut Reader, plan: &mut Plan) -> Option<Expression> 
     let mention = &reader.mentions[index];
     if let Some(table) = mention.table.filter(|_| mention.kind == Kind::Table) {
         plan.add_table(table);
-        let key = reader.catalog.single_key(table).filter(|_| distinct);
+        let key = reader.catalog.single_key(table).filter(|_| distinct != reader.chose(Choice::FlipCountDistinct));
         return Some(key.map_or(Expression::CountRows, Expression::CountDistinct));
     }
     let column = mention.column?;
     let entry = reader.catalog.column(column);
     plan.add_table(entry.table);
-    let different = distinct || (entry.holds == Holds::Text && !entry.is_unique && reader.groups.is_empty());
+    let different = (distinct || (entry.holds == Holds::Text && !entry.is_unique && reader.groups.is_empty()))
+        != reader.chose(Choice::FlipCountDistinct);
     if different && !distinct {
         reader.assume(0.8, format!("every value of {} counts once", reader.name(column)));
     }
@@ -203,8 +266,12 @@ fn add_default_outputs(reader: &mut Reader, plan: &mut Plan) {
         _ => None,
     };
     let asked_time_or_place = asked.is_some();
-    let mut columns = asked.map_or_else(|| reader.catalog.display(table), |column| vec![column]);
-    let filtered = |column: &ColumnId| plan.conditions.iter().any(|condition| condition.column() == *column);
+    let shown = || match reader.chose(Choice::ShowKeys) {
+        true => reader.catalog.row_columns(table),
+        false => reader.catalog.display(table),
+    };
+    let mut columns = asked.map_or_else(shown, |column| vec![column]);
+    let filtered = |column: &ColumnId| plan.conditions.iter().any(|condition| condition.column() == Some(*column));
     if columns.iter().any(|column| filtered(column) && !reader.catalog.is_name(*column)) {
         columns = reader.catalog.columns_of(table).collect();
     }
@@ -270,9 +337,23 @@ fn order_by_column(reader: &Reader, plan: &mut Plan, column: ColumnId, descendin
         None => Expression::Column(column),
     };
     plan.outputs.retain(|output| *output != expression || plan.groups.is_empty());
+    if reader.chose(Choice::AllExtremes) && plan.groups.is_empty() && plan.limit == Some(1) {
+        plan.limit = None;
+        return all_extremes(reader, plan, column, extreme);
+    }
     plan.order = vec![Order { expression, descending }];
     if function.is_some() && plan.groups.is_empty() {
         group_by_head(reader, plan, None);
+    }
+}
+
+/// All rows with the highest or lowest value, however many there are.
+fn all_extremes(reader: &Reader, plan: &mut Plan, column: ColumnId, extreme: Function) {
+    let mut inner = Plan::of(Some(reader.catalog.table_of(column)));
+    inner.outputs.push(Expression::Aggregate(extreme, column));
+    if let Some(joins) = joins::connect(reader.catalog, &inner.tables) {
+        let query = Box::new(Query { plan: inner, joins });
+        plan.conditions.insert(0, Condition::Against { column, comparison: Comparison::Equal, query });
     }
 }
 
@@ -285,6 +366,9 @@ fn order_by_frequency(reader: &mut Reader, plan: &mut Plan, column: ColumnId, de
         plan.outputs.insert(0, Expression::Column(column));
     }
     plan.order = vec![Order { expression: Expression::CountRows, descending }];
+    if reader.chose(Choice::FlipCountShown) {
+        plan.outputs.push(Expression::CountRows);
+    }
     reader.doubt(0.95);
 }
 
@@ -296,7 +380,7 @@ fn order_by_rows(reader: &mut Reader, plan: &mut Plan, counted: Option<TableId>,
         reader.missing = Some("The question asks for the most of something, but not of what.".to_owned());
     }
     plan.outputs.retain(|output| !matches!(output, Expression::CountRows));
-    if shown_count {
+    if shown_count != reader.chose(Choice::FlipCountShown) {
         plan.outputs.push(Expression::CountRows);
     }
 }
@@ -330,7 +414,8 @@ fn head_groups(reader: &Reader, head: TableId, shown: Option<ColumnId>) -> Vec<E
         let display = reader.catalog.display(head).contains(column);
         entry.table == head && !key && !display && !entry.is_unique && (entry.holds == Holds::Text || entry.is_foreign)
     });
-    match category {
+    let by_shown = shown.filter(|_| reader.chose(Choice::GroupByShown));
+    match by_shown.or(category) {
         Some(column) => vec![Expression::Column(column)],
         None => reader.catalog.row_columns(head).into_iter().map(Expression::Column).collect(),
     }
@@ -418,6 +503,13 @@ fn add_named_tables(reader: &mut Reader, plan: &mut Plan) {
     for index in 0..reader.mentions.len() {
         let mention = &reader.mentions[index];
         let Some(table) = mention.table.filter(|_| mention.kind == Kind::Table) else { continue };
+        if reader.absence.is_some_and(|absence| mention.start > absence.at || absence.child == table) {
+            reader.mentions[index].used = true;
+            continue;
+        }
+        if reader.chose(Choice::OnlyNeededTables) && !plan.tables.contains(&table) {
+            continue;
+        }
         if plan.tables.contains(&table) || mention.score >= 0.7 {
             plan.add_table(table);
             reader.mentions[index].used = true;

@@ -3,8 +3,7 @@
 //! Confidence is a product of factors, one for each doubt. It is no probability from a model: the factors were set by
 //! hand and only their order and the threshold were checked against questions with known answers.
 
-use super::joins::JoinTree;
-use super::plan::{Condition, Expression, Function, Plan};
+use super::plan::{Condition, Expression, Function, Query};
 use super::reader::{Choice, Kind, Reader, Settled};
 use crate::text_to_sql::explain::list;
 use crate::text_to_sql::link::catalog::{Catalog, TableId};
@@ -166,31 +165,10 @@ const EMPTY_WORDS: &[&str] = &[
 /// What no reading of the grammar covers, and what one would have to do.
 const NOT_COVERED: &[(&[&str], &str)] = &[
     (
-        &[
-            "not",
-            "no",
-            "never",
-            "without",
-            "neither",
-            "nor",
-            "none",
-            "nobody",
-            "cannot",
-            "except",
-            "excluding",
-            "exclude",
-            "lacking",
-        ],
-        "leave things out",
-    ),
-    (&["percentage", "percent", "share", "ratio", "proportion", "fraction"], "compute shares and ratios"),
-    (
         &["median", "variance", "deviation", "correlation", "percentile", "quartile"],
         "compute statistics beyond sums and averages",
     ),
-    (&["difference", "growth", "change", "increase", "decrease", "compared", "versus", "vs"], "compare two results"),
-    (&["yesterday", "today", "tomorrow", "ago", "recently"], "read dates relative to today"),
-    (&["both"], "demand two things at once"),
+    (&["compared", "versus", "vs"], "compare two results"),
 ];
 
 /// Units of time that "last", "this" or "past" makes relative to today.
@@ -219,21 +197,10 @@ pub fn beyond_grammar(tokens: &[Token], mentions: &[Mention]) -> Option<String> 
     let covered = |at: usize| mentions.iter().any(|mention| mention.start <= at && at < mention.end);
     let word = |at: usize| tokens.get(at).map_or("", |token| token.lower.as_str());
     for at in (0..tokens.len()).filter(|at| !covered(*at)) {
-        let compares = matches!(word(at), "no" | "not")
-            && matches!(word(at + 1), "more" | "less" | "fewer" | "later" | "earlier" | "greater" | "lower" | "higher")
-            && word(at + 2) == "than";
-        let known = NOT_COVERED.iter().find(|(words, _)| words.contains(&word(at)) && !compares);
+        let known = NOT_COVERED.iter().find(|(words, _)| words.contains(&word(at)));
         if let Some((_, what)) = known {
             return Some(format!(
                 "The question says \"{}\", and the builtin generator cannot {what} yet.",
-                tokens[at].text
-            ));
-        }
-        let other_than = word(at) == "other" && word(at + 1) == "than";
-        let but = word(at) == "but" && word(at + 1) != "also";
-        if other_than || but {
-            return Some(format!(
-                "The question says \"{}\", and the builtin generator cannot leave things out yet.",
                 tokens[at].text
             ));
         }
@@ -261,7 +228,7 @@ pub fn unconnected(catalog: &Catalog, tables: &[TableId]) -> String {
 }
 
 /// Joins that repeat rows make sums wrong; several equally short ways make the meaning a guess.
-pub fn doubt_joins(reader: &mut Reader, plan: &Plan, joins: &JoinTree) {
+pub fn doubt_joins(reader: &mut Reader, Query { plan, joins }: &Query) {
     if joins.ambiguous {
         let names: Vec<String> = joins.tables().map(|table| reader.catalog.table(table).table.name.clone()).collect();
         reader.assume(0.35, format!("there are several ways to join {}", list(&names, "and")));
@@ -282,7 +249,7 @@ pub fn doubt_joins(reader: &mut Reader, plan: &Plan, joins: &JoinTree) {
                 .assume(0.3, format!("rows of {} are counted once for every row joined to them", reader.name(column)));
         }
     }
-    let averages = plan.conditions.iter().filter(|condition| matches!(condition, Condition::Average { .. })).count();
+    let averages = plan.conditions.iter().filter(|condition| matches!(condition, Condition::Against { .. })).count();
     if averages > 0 && plan.conditions.len() > averages {
         reader.doubt(0.85);
     }

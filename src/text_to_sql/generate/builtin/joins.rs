@@ -44,6 +44,12 @@ pub fn connect(catalog: &Catalog, tables: &[TableId]) -> Option<JoinTree> {
     tables.iter().filter_map(|root| grow(catalog, *root, tables)).min_by_key(|tree| tree.cost)
 }
 
+/// The shortest way from one table to another.
+pub fn path(catalog: &Catalog, from: TableId, to: TableId) -> Option<Vec<Step>> {
+    let steps = Paths::from(catalog, &[from]).steps_to(to);
+    (!steps.is_empty()).then_some(steps)
+}
+
 /// What the shortest way to each table within reach of these costs.
 pub fn distances(catalog: &Catalog, starts: &[TableId]) -> HashMap<TableId, Cost> {
     Paths::from(catalog, starts).reached.into_iter().map(|(table, reached)| (table, reached.cost)).collect()

@@ -1,5 +1,6 @@
 //! The typed plan of a query: what is shown, under which conditions, grouped, ordered and cut how. Never a string.
 
+use super::joins::JoinTree;
 use crate::text_to_sql::link::catalog::{Catalog, ColumnId, TableId};
 use crate::text_to_sql::link::tokens::Dates;
 
@@ -16,6 +17,25 @@ pub struct Plan {
     pub having: Option<Having>,
     pub order: Vec<Order>,
     pub limit: Option<u64>,
+    /// What [`Expression::Share`] and [`Expression::Difference`] count: the rows that meet the first of these, or the
+    /// second.
+    pub sides: Vec<Condition>,
+    /// Another query whose rows are kept too, demanded too, or taken away.
+    pub combined: Option<(SetOperation, Box<Query>)>,
+}
+
+/// A plan and how its tables are joined.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    pub plan: Plan,
+    pub joins: JoinTree,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetOperation {
+    Union,
+    Intersect,
+    Except,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +48,14 @@ pub enum Expression {
     /// How many different values.
     CountDistinct(ColumnId),
     Aggregate(Function, ColumnId),
+    /// The highest less the lowest value.
+    Spread(ColumnId),
+    /// A figure that people declared on a table, by its place among the table's open metrics.
+    Metric(TableId, usize),
+    /// Of all rows, the percentage on the plan's first side.
+    Share,
+    /// What the second side has more than the first: rows, or the sum of a column.
+    Difference(Option<ColumnId>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,10 +112,23 @@ pub enum Condition {
     IsKnown {
         column: ColumnId,
     },
-    /// Compared with the average of the column over its whole table.
-    Average {
+    /// Compared with the one figure that a query gives, such as an average.
+    Against {
         column: ColumnId,
         comparison: Comparison,
+        query: Box<Query>,
+    },
+    /// The value is not among those that a query gives.
+    Absent {
+        column: ColumnId,
+        query: Box<Query>,
+    },
+    /// The contrary.
+    Not(Box<Condition>),
+    /// A condition that people declared on a table, by its place among the table's open filters.
+    Named {
+        table: TableId,
+        filter: usize,
     },
 }
 
@@ -133,18 +174,29 @@ impl Expression {
             Self::Column(column)
             | Self::Period(column, _)
             | Self::CountDistinct(column)
-            | Self::Aggregate(_, column) => Some(column),
-            Self::CountRows => None,
+            | Self::Aggregate(_, column)
+            | Self::Spread(column)
+            | Self::Difference(Some(column)) => Some(column),
+            Self::CountRows | Self::Metric(..) | Self::Share | Self::Difference(None) => None,
+        }
+    }
+
+    /// The table whose rows it needs.
+    pub fn table(self, catalog: &Catalog) -> Option<TableId> {
+        match self {
+            Self::Metric(table, _) => Some(table),
+            other => other.column().map(|column| catalog.table_of(column)),
         }
     }
 
     pub fn is_aggregate(self) -> bool {
-        matches!(self, Self::CountRows | Self::CountDistinct(_) | Self::Aggregate(..))
+        !matches!(self, Self::Column(_) | Self::Period(..))
     }
 }
 
 impl Condition {
-    pub fn column(&self) -> ColumnId {
+    /// The column that it is about, unless people wrote it.
+    pub fn column(&self) -> Option<ColumnId> {
         match self {
             Self::Compare { column, .. }
             | Self::OneOf { column, .. }
@@ -154,7 +206,33 @@ impl Condition {
             | Self::SameText { column, .. }
             | Self::IsTrue { column }
             | Self::IsKnown { column }
-            | Self::Average { column, .. } => *column,
+            | Self::Against { column, .. }
+            | Self::Absent { column, .. } => Some(*column),
+            Self::Not(condition) => condition.column(),
+            Self::Named { .. } => None,
+        }
+    }
+
+    /// The table whose rows it is about.
+    pub fn table(&self, catalog: &Catalog) -> Option<TableId> {
+        match self {
+            Self::Named { table, .. } => Some(*table),
+            other => other.column().map(|column| catalog.table_of(column)),
+        }
+    }
+
+    pub fn negated(self) -> Self {
+        match self {
+            Self::Not(condition) => *condition,
+            other => Self::Not(Box::new(other)),
+        }
+    }
+
+    /// The query inside it.
+    pub fn query(&self) -> Option<&Query> {
+        match self {
+            Self::Against { query, .. } | Self::Absent { query, .. } => Some(query),
+            _ => None,
         }
     }
 
@@ -183,6 +261,8 @@ impl Plan {
             having: None,
             order: Vec::new(),
             limit: None,
+            sides: Vec::new(),
+            combined: None,
         }
     }
 
@@ -192,20 +272,27 @@ impl Plan {
         }
     }
 
-    /// Adds the tables of every column that the plan mentions.
+    /// Adds the tables of everything that the plan mentions.
     pub fn complete_tables(&mut self, catalog: &Catalog) {
-        for column in self.columns() {
-            self.add_table(catalog.table_of(column));
-        }
+        let expressions: Vec<TableId> = self.expressions().filter_map(|expression| expression.table(catalog)).collect();
+        let conditions: Vec<TableId> = self.filters().filter_map(|condition| condition.table(catalog)).collect();
+        expressions.into_iter().chain(conditions).for_each(|table| self.add_table(table));
     }
 
-    /// Every column that the plan mentions.
+    /// Every column that the plan mentions, those of queries inside it left out.
     pub fn columns(&self) -> Vec<ColumnId> {
-        let shown = self.outputs.iter().filter_map(|output| output.column());
-        let filtered = self.conditions.iter().map(Condition::column);
-        let grouped = self.groups.iter().filter_map(|group| group.column());
-        let counted = self.having.iter().filter_map(|having| having.expression.column());
-        let ordered = self.order.iter().filter_map(|order| order.expression.column());
-        shown.chain(filtered).chain(grouped).chain(counted).chain(ordered).collect()
+        let expressions = self.expressions().filter_map(Expression::column);
+        expressions.chain(self.filters().filter_map(Condition::column)).collect()
+    }
+
+    /// The conditions on rows, those of sides among them.
+    pub fn filters(&self) -> impl Iterator<Item = &Condition> {
+        self.conditions.iter().chain(&self.sides)
+    }
+
+    fn expressions(&self) -> impl Iterator<Item = Expression> + '_ {
+        let having = self.having.iter().map(|having| having.expression);
+        let order = self.order.iter().map(|order| order.expression);
+        self.outputs.iter().chain(&self.groups).copied().chain(having).chain(order)
     }
 }

@@ -2,17 +2,19 @@
 
 use super::dialect;
 use super::joins::JoinTree;
-use super::plan::{Comparison, Condition, Expression, Function, Literal, Order, Place, Plan};
+use super::plan::{Comparison, Condition, Expression, Function, Literal, Order, Place, Plan, Query, SetOperation};
 use crate::text_to_sql::link::catalog::{Catalog, ColumnId, TableId};
 use crate::text_to_sql::schema::Engine;
+use crate::text_to_sql::terms;
 
-pub fn print(catalog: &Catalog, plan: &Plan, joins: &JoinTree) -> String {
-    Printer { catalog, joins }.statement(plan)
+pub fn print(catalog: &Catalog, query: &Query) -> String {
+    Printer { catalog, joins: &query.joins, sides: &query.plan.sides }.statement(&query.plan)
 }
 
 struct Printer<'a> {
     catalog: &'a Catalog,
     joins: &'a JoinTree,
+    sides: &'a [Condition],
 }
 
 impl Printer<'_> {
@@ -40,6 +42,10 @@ impl Printer<'_> {
             lines.push(format!("order by {}", order.join(", ")));
         }
         lines.extend(plan.limit.filter(|_| !tops).map(|limit| format!("limit {limit}")));
+        if let Some((operation, other)) = &plan.combined {
+            lines.push(set_operation(*operation).to_owned());
+            lines.push(print(self.catalog, other));
+        }
         lines.join("\n")
     }
 
@@ -95,9 +101,12 @@ impl Printer<'_> {
         if self.joins.steps.is_empty() {
             return name;
         }
-        let table = self.catalog.table(entry.table).table;
-        let owner = self.alias(entry.table).unwrap_or_else(|| dialect::identifier(self.catalog.engine(), &table.name));
-        format!("{owner}.{name}")
+        format!("{}.{name}", self.owner(entry.table))
+    }
+
+    fn owner(&self, table: TableId) -> String {
+        let name = || dialect::identifier(self.catalog.engine(), &self.catalog.table(table).table.name);
+        self.alias(table).unwrap_or_else(name)
     }
 
     fn expression(&self, expression: Expression) -> String {
@@ -107,12 +116,45 @@ impl Printer<'_> {
             Expression::CountRows => "count(*)".to_owned(),
             Expression::CountDistinct(column) => format!("count(distinct {})", self.column(column)),
             Expression::Aggregate(function, column) => format!("{}({})", name(function), self.column(column)),
+            Expression::Spread(column) => format!("max({0}) - min({0})", self.column(column)),
+            Expression::Metric(table, at) => self.metric(table, at),
+            Expression::Share => format!("100.0 * {} / count(*)", self.side(0, "1")),
+            Expression::Difference(column) => {
+                let measure = column.map_or_else(|| "1".to_owned(), |column| self.column(column));
+                format!("{} - {}", self.side(1, &measure), self.side(0, &measure))
+            }
         }
+    }
+
+    /// What the rows on one side add up to.
+    fn side(&self, at: usize, measure: &str) -> String {
+        let condition = self.sides.get(at).map_or_else(|| "1 = 1".to_owned(), |side| self.condition(side));
+        format!("sum(case when {condition} then {measure} else 0 end)")
+    }
+
+    fn metric(&self, id: TableId, at: usize) -> String {
+        let table = self.catalog.table(id).table;
+        let metric = terms::open_metrics(self.catalog.engine(), table).nth(at);
+        metric.map(|metric| self.fragment(id, &metric.expression)).unwrap_or_default()
+    }
+
+    fn named(&self, id: TableId, at: usize) -> String {
+        let table = self.catalog.table(id).table;
+        let filter = terms::open_filters(self.catalog.engine(), table).nth(at);
+        filter.map(|filter| format!("({})", self.fragment(id, &filter.condition))).unwrap_or_default()
+    }
+
+    /// What people wrote, its columns told apart from those of other tables.
+    fn fragment(&self, id: TableId, text: &str) -> String {
+        if self.joins.steps.is_empty() {
+            return text.trim().to_owned();
+        }
+        terms::qualified(self.catalog.engine(), self.catalog.table(id).table, text.trim(), &self.owner(id))
     }
 
     fn condition(&self, condition: &Condition) -> String {
         let engine = self.catalog.engine();
-        let column = self.column(condition.column());
+        let column = condition.column().map(|column| self.column(column)).unwrap_or_default();
         match condition {
             Condition::Compare { comparison, value, .. } => {
                 format!("{column} {} {}", sign(*comparison), literal(value))
@@ -132,15 +174,35 @@ impl Printer<'_> {
             Condition::SameText { text, .. } => format!("lower({column}) = lower({})", dialect::text(text)),
             Condition::IsKnown { .. } => format!("{column} is not null"),
             Condition::IsTrue { .. } => dialect::truth(engine, &column),
-            Condition::Average { column: id, comparison } => {
-                let (table, inner) = (self.table_name(self.catalog.table_of(*id)), self.bare(*id));
-                format!("{column} {} (select avg({inner}) from {table})", sign(*comparison))
+            Condition::Against { comparison, query, .. } => {
+                format!("{column} {} ({})", sign(*comparison), self.inner(query))
             }
+            Condition::Absent { query, .. } => format!("{column} not in ({})", self.inner(query)),
+            Condition::Not(condition) => self.negation(condition, &column),
+            Condition::Named { table, filter } => self.named(*table, *filter),
         }
     }
 
-    fn bare(&self, id: ColumnId) -> String {
-        dialect::identifier(self.catalog.engine(), &self.catalog.column(id).column.name)
+    fn negation(&self, condition: &Condition, column: &str) -> String {
+        let engine = self.catalog.engine();
+        match condition {
+            Condition::Compare { comparison: Comparison::Equal, value, .. } => {
+                format!("{column} <> {}", literal(value))
+            }
+            Condition::OneOf { values, .. } => {
+                format!("{column} not in ({})", values.iter().map(literal).collect::<Vec<_>>().join(", "))
+            }
+            Condition::Matches { text, place, .. } => {
+                format!("{column} not {} {}", dialect::like(engine), pattern(engine, text, *place))
+            }
+            Condition::IsKnown { .. } => format!("{column} is null"),
+            other => format!("not ({})", self.condition(other)),
+        }
+    }
+
+    /// A query inside another, on one line.
+    fn inner(&self, query: &Query) -> String {
+        print(self.catalog, query).replace('\n', " ")
     }
 
     /// Rows without a value must not win a superlative: the engines put them at different ends.
@@ -153,6 +215,14 @@ impl Printer<'_> {
             (false, true) => format!("{key} desc"),
             (false, false) => key,
         }
+    }
+}
+
+fn set_operation(operation: SetOperation) -> &'static str {
+    match operation {
+        SetOperation::Union => "union",
+        SetOperation::Intersect => "intersect",
+        SetOperation::Except => "except",
     }
 }
 

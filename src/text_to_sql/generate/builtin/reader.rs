@@ -6,16 +6,22 @@
 
 mod conditions;
 mod dates;
+mod figures;
 mod flags;
 mod measures;
+mod negation;
 mod numbers;
 mod outputs;
 mod ranking;
+mod sets;
+
+pub use negation::Absence;
+pub use sets::Combination;
 
 use std::collections::HashMap;
 
 use super::joins::{Cost, distances};
-use super::plan::{Comparison, Condition, Expression, Function, Having};
+use super::plan::{Comparison, Condition, Expression, Function, Having, SetOperation};
 use crate::text_to_sql::link::catalog::{Catalog, ColumnId, Holds, TableId};
 use crate::text_to_sql::link::tokens::Token;
 use crate::text_to_sql::link::words::stem;
@@ -26,16 +32,85 @@ use crate::text_to_sql::schema::Engine;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
     /// The mention means its n-th best column, table or value.
-    Rank { mention: usize, rank: usize },
+    Rank {
+        mention: usize,
+        rank: usize,
+    },
     /// The mention is a table, a column or a value.
-    Kind { mention: usize, kind: Kind },
+    Kind {
+        mention: usize,
+        kind: Kind,
+    },
     /// Show each row once where the first reading does not, and the other way round.
     FlipDistinct,
     /// A superlative over a shown column is the value itself, not the row that has it, or the other way round.
     FlipSuperlative,
+    /// The mention means nothing.
+    Drop {
+        mention: usize,
+    },
+    /// How the last two conditions belong together.
+    Combine(Combination),
+    /// Tables that are only named take no part.
+    OnlyNeededTables,
+    /// Groups are told apart by what is shown, not by the key.
+    GroupByShown,
+    /// The count that a superlative is about is shown, or is not.
+    FlipCountShown,
+    /// All rows with the highest value instead of the first.
+    AllExtremes,
+    /// A number limits no count.
+    NoHaving,
+    /// "each" and "by" group nothing.
+    NoGroups,
+    /// Rows instead of different values are counted, or the other way round.
+    FlipCountDistinct,
+    /// Beside a count nothing is shown.
+    CountOnly,
+    NoOrder,
+    /// Columns outside of the part that says what to show are shown too.
+    ShowAll,
+    /// Nothing is left out.
+    NoAbsence,
+    /// Rows are shown by their key, not by name.
+    ShowKeys,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl Choice {
+    /// Those that every question has.
+    pub const GENERAL: [Choice; 18] = [
+        Choice::FlipDistinct,
+        Choice::FlipSuperlative,
+        Choice::OnlyNeededTables,
+        Choice::FlipCountDistinct,
+        Choice::GroupByShown,
+        Choice::FlipCountShown,
+        Choice::AllExtremes,
+        Choice::Combine(Combination::All),
+        Choice::Combine(Combination::Any),
+        Choice::Combine(Combination::Sets(SetOperation::Intersect)),
+        Choice::Combine(Combination::Sets(SetOperation::Union)),
+        Choice::NoHaving,
+        Choice::NoGroups,
+        Choice::CountOnly,
+        Choice::NoOrder,
+        Choice::ShowAll,
+        Choice::NoAbsence,
+        Choice::ShowKeys,
+    ];
+
+    /// Whether two decisions are about different things.
+    pub fn goes_with(self, other: Choice) -> bool {
+        let mention = |choice: Choice| match choice {
+            Choice::Rank { mention, .. } | Choice::Kind { mention, .. } | Choice::Drop { mention } => Some(mention),
+            _ => None,
+        };
+        let combines = |choice: Choice| matches!(choice, Choice::Combine(_));
+        (mention(self).is_none() || mention(self) != mention(other)) && !(combines(self) && combines(other))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Table,
     Column,
@@ -55,6 +130,8 @@ pub struct Settled {
     pub weight: f32,
     /// Some step has explained it.
     pub used: bool,
+    /// Read as if it meant nothing.
+    pub dropped: bool,
     pub candidates: Vec<Candidate>,
 }
 
@@ -113,6 +190,10 @@ pub struct Reader<'a> {
     distances: HashMap<TableId, Cost>,
     pub conditions: Vec<Placed>,
     pub any_condition: bool,
+    pub absence: Option<Absence>,
+    /// The last condition is on a set of its own.
+    pub split: Option<SetOperation>,
+    pub sides: Vec<Condition>,
     pub having: Option<(Having, Option<TableId>)>,
     pub limit: Option<u64>,
     pub superlative: Option<Superlative>,
@@ -146,9 +227,11 @@ pub fn read<'a>(catalog: &'a Catalog, tokens: &'a [Token], mentions: &[Mention],
     reader.read_superlative();
     reader.read_groups();
     reader.read_count();
+    reader.read_absence();
     reader.settle_superlative();
     reader.read_outputs();
     reader.combine_conditions();
+    reader.read_figure();
     reader
 }
 
@@ -163,6 +246,7 @@ impl<'a> Reader<'a> {
             score: 0.0,
             weight: 0.0,
             used: false,
+            dropped: false,
             candidates: mention.candidates.clone(),
         };
         Self {
@@ -176,6 +260,9 @@ impl<'a> Reader<'a> {
             distances: HashMap::new(),
             conditions: Vec::new(),
             any_condition: false,
+            absence: None,
+            split: None,
+            sides: Vec::new(),
             having: None,
             limit: None,
             superlative: None,
@@ -259,6 +346,15 @@ impl<'a> Reader<'a> {
         tables.into_iter().map(|(table, _)| table).collect()
     }
 
+    /// How much the mentions speak for a table.
+    pub fn votes_of(&self, table: TableId) -> f32 {
+        self.votes.get(&table).copied().unwrap_or(0.0)
+    }
+
+    pub fn all_votes(&self) -> f32 {
+        self.catalog.tables().map(|table| self.votes_of(table)).sum()
+    }
+
     /// The first column of these tables that goes by one of the words, in the words' order.
     pub fn column_for(&self, tables: &[TableId], words: &[&str]) -> Option<ColumnId> {
         let matches = |column: &ColumnId, word: &str| {
@@ -273,10 +369,25 @@ impl<'a> Reader<'a> {
         words.iter().find_map(|word| columns(word))
     }
 
+    /// Like [`Self::column_for`], then among what the tables refer to: an employee's age may be the person's.
+    pub fn column_near(&self, tables: &[TableId], words: &[&str]) -> Option<ColumnId> {
+        self.column_for(tables, words).or_else(|| {
+            let parents: Vec<TableId> = tables.iter().flat_map(|table| self.parents(*table)).collect();
+            self.column_for(&parents, words)
+        })
+    }
+
+    /// The tables that rows of this one refer to.
+    fn parents(&self, table: TableId) -> impl Iterator<Item = TableId> + '_ {
+        let edges = self.catalog.edges_of(table).iter().map(|edge| self.catalog.edge(*edge));
+        edges.filter(move |edge| edge.child == table).map(|edge| edge.parent)
+    }
+
     fn settle(&mut self) {
         for index in 0..self.mentions.len() {
             self.mentions[index].kind = self.kind_of(index);
         }
+        self.drop_mentions();
         self.count_votes();
         for index in 0..self.mentions.len() {
             self.settle_table(index);
@@ -292,6 +403,23 @@ impl<'a> Reader<'a> {
         for index in 0..self.mentions.len() {
             self.settle_column(index);
         }
+    }
+
+    fn drop_mentions(&mut self) {
+        for choice in self.choices {
+            if let Choice::Drop { mention } = choice
+                && let Some(dropped) = self.mentions.get_mut(*mention)
+            {
+                dropped.kind = Kind::Value;
+                dropped.candidates.clear();
+                dropped.dropped = true;
+            }
+        }
+    }
+
+    /// The table that a meaning is in.
+    fn table_meant(&self, meaning: &Meaning) -> Option<TableId> {
+        table_of(meaning).or_else(|| column_of(meaning).map(|column| self.catalog.table_of(column)))
     }
 
     fn kind_of(&self, index: usize) -> Kind {
@@ -542,7 +670,11 @@ impl<'a> Reader<'a> {
             return;
         }
         let best = columns.first().map_or(0.0, |best| best.0);
-        columns.splice(0..0, self.catalog.display(owner).first().map(|column| (best + 0.1, *column, 0.9)));
+        let shown = |table: TableId| self.catalog.display(table).first().copied();
+        let named = |column: &ColumnId| self.catalog.is_name(*column);
+        let own = shown(owner).filter(named);
+        let column = own.or_else(|| self.parents(owner).filter_map(shown).find(named)).or_else(|| shown(owner));
+        columns.splice(0..0, column.map(|column| (best + 0.1, column, 0.9)));
     }
 
     /// Mentions of columns that are still free.

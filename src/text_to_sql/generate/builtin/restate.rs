@@ -1,14 +1,33 @@
 //! A plan in plain words, for the person who asked: what is shown, of what, under which conditions.
 
 use super::joins::JoinTree;
-use super::plan::{Comparison, Condition, Expression, Function, Literal, Order, Place, Plan, Unit};
+use super::plan::{Comparison, Condition, Expression, Function, Literal, Order, Place, Query, SetOperation, Unit};
 use crate::text_to_sql::explain::list;
 use crate::text_to_sql::link::catalog::{Catalog, ColumnId, TableId};
 use crate::text_to_sql::link::words::identifier_words;
+use crate::text_to_sql::terms;
 
 /// One sentence.
-pub fn restate(catalog: &Catalog, plan: &Plan, joins: &JoinTree) -> String {
-    let words = Words { catalog, several: !joins.steps.is_empty() };
+pub fn restate(catalog: &Catalog, query: &Query) -> String {
+    let mut text = clauses(catalog, query);
+    if let Some((operation, other)) = &query.plan.combined {
+        let joined = match operation {
+            SetOperation::Union => "; also those",
+            SetOperation::Intersect => "; of these, those that are also",
+            SetOperation::Except => "; of these, those that are not",
+        };
+        let words = Words { catalog, several: !other.joins.steps.is_empty(), sides: &other.plan.sides };
+        let conditions: Vec<String> =
+            other.plan.conditions.iter().map(|condition| words.condition(condition)).collect();
+        let whose = if conditions.is_empty() { String::new() } else { format!(" where {}", list(&conditions, "and")) };
+        text.push_str(&format!("{joined} from {}{whose}", words.tables(&other.joins)));
+    }
+    text.push('.');
+    text
+}
+
+fn clauses(catalog: &Catalog, Query { plan, joins }: &Query) -> String {
+    let words = Words { catalog, several: !joins.steps.is_empty(), sides: &plan.sides };
     let outputs: Vec<String> = plan.outputs.iter().map(|output| words.expression(*output)).collect();
     let mut text = format!("Shows {}{}", if plan.distinct { "the different " } else { "" }, list(&outputs, "and"));
     text.push_str(&format!(" from {}", words.tables(joins)));
@@ -37,13 +56,13 @@ pub fn restate(catalog: &Catalog, plan: &Plan, joins: &JoinTree) -> String {
         Some(limit) => text.push_str(&format!(", the first {limit} rows only")),
         None => {}
     }
-    text.push('.');
     text
 }
 
 struct Words<'a> {
     catalog: &'a Catalog,
     several: bool,
+    sides: &'a [Condition],
 }
 
 impl Words<'_> {
@@ -72,6 +91,14 @@ impl Words<'_> {
             Expression::Period(column, Unit::Year) => format!("year of {}", self.column(column)),
             Expression::Period(column, Unit::Month) => format!("month of {}", self.column(column)),
             Expression::CountRows => "the number of rows".to_owned(),
+            Expression::Spread(column) => format!("the highest less the lowest {}", self.column(column)),
+            Expression::Metric(table, at) => self.metric(table, at),
+            Expression::Share => format!("the percentage of rows where {}", self.side(0)),
+            Expression::Difference(column) => {
+                let measure =
+                    column.map_or_else(|| "number of rows".to_owned(), |c| format!("total {}", self.column(c)));
+                format!("the {measure} where {} less that where {}", self.side(1), self.side(0))
+            }
             Expression::CountDistinct(column) => format!("the number of different {}", self.column(column)),
             Expression::Aggregate(function, column) => {
                 let function = match function {
@@ -102,8 +129,27 @@ impl Words<'_> {
         said
     }
 
+    fn side(&self, at: usize) -> String {
+        self.sides.get(at).map(|side| self.condition(side)).unwrap_or_default()
+    }
+
+    fn metric(&self, id: TableId, at: usize) -> String {
+        let metric = terms::open_metrics(self.catalog.engine(), self.catalog.table(id).table).nth(at);
+        metric.map(|metric| format!("the {}", metric.name)).unwrap_or_default()
+    }
+
+    fn named(&self, id: TableId, at: usize) -> String {
+        let filter = terms::open_filters(self.catalog.engine(), self.catalog.table(id).table).nth(at);
+        filter.map(|filter| format!("{} is \"{}\"", self.table(id), filter.name)).unwrap_or_default()
+    }
+
+    /// What a query inside another gives, without "Shows".
+    fn inner(&self, query: &Query) -> String {
+        clauses(self.catalog, query).trim_start_matches("Shows ").to_owned()
+    }
+
     fn condition(&self, condition: &Condition) -> String {
-        let column = self.column(condition.column());
+        let column = condition.column().map(|column| self.column(column)).unwrap_or_default();
         match condition {
             Condition::Compare { comparison: by, value, .. } => {
                 format!("{column} is {}{}", comparison(*by), literal(value))
@@ -128,7 +174,12 @@ impl Words<'_> {
             Condition::SameText { text, .. } => format!("{column} is \"{text}\""),
             Condition::IsTrue { .. } => format!("{column} is true"),
             Condition::IsKnown { .. } => format!("{column} is known"),
-            Condition::Average { comparison: by, .. } => format!("{column} is {}its average", comparison(*by)),
+            Condition::Against { comparison: by, query, .. } => {
+                format!("{column} is {}({})", comparison(*by), self.inner(query))
+            }
+            Condition::Absent { query, .. } => format!("{column} is not among ({})", self.inner(query)),
+            Condition::Not(condition) => format!("not ({})", self.condition(condition)),
+            Condition::Named { table, filter } => self.named(*table, *filter),
         }
     }
 

@@ -48,7 +48,7 @@ fn compares_nothing(reader: &Reader, plan: &Plan) -> bool {
     let after = words.windows(2).any(|pair| pair[0] == "or" && matches!(pair[1], "more" | "less" | "fewer"));
     let compares = |condition: &Condition| match condition {
         Condition::Compare { comparison, .. } => *comparison != Comparison::Equal,
-        Condition::Within { .. } | Condition::Between { .. } | Condition::Average { .. } => true,
+        Condition::Within { .. } | Condition::Between { .. } | Condition::Against { .. } => true,
         _ => false,
     };
     (alone || after) && plan.having.is_none() && !plan.conditions.iter().any(compares)

@@ -1,10 +1,12 @@
 //! Values become conditions: which column a value belongs to, and whether it is the whole text or a part of it.
 
+use super::sets::equal_column;
 use super::{Kind, Reader, Settled};
 use crate::text_to_sql::generate::builtin::phrases::comparison_before;
 use crate::text_to_sql::generate::builtin::plan::{Comparison, Condition, Literal, Place};
 use crate::text_to_sql::link::Meaning;
 use crate::text_to_sql::link::catalog::{ColumnId, Holds};
+use crate::text_to_sql::link::words::normal;
 
 /// Words that make a quoted text a part of a value.
 const PART_WORDS: &[&str] = &[
@@ -37,58 +39,10 @@ const COLUMN_REACH: usize = 4;
 impl Reader<'_> {
     pub(super) fn read_values(&mut self) {
         for index in 0..self.mentions.len() {
-            if self.mentions[index].kind == Kind::Value {
+            if self.mentions[index].kind == Kind::Value && !self.mentions[index].dropped {
                 self.read_value(index);
             }
         }
-    }
-
-    /// "A or B" and "A and B" of one column are one condition; "or" between two columns makes any one enough.
-    pub(super) fn combine_conditions(&mut self) {
-        let mut combined: Vec<super::Placed> = Vec::new();
-        let says_or =
-            |reader: &Self, from: usize, to: usize| reader.words(from.min(to), to.max(from)).any(|word| word == "or");
-        let conditions = std::mem::take(&mut self.conditions);
-        let total = conditions.len();
-        for placed in conditions {
-            let same = combined.iter_mut().find(|other| {
-                equal_column(&other.condition) == equal_column(&placed.condition)
-                    && equal_column(&placed.condition).is_some()
-            });
-            match same {
-                Some(other) => {
-                    let or = says_or(self, other.at, placed.at);
-                    merge(&mut other.condition, placed.condition);
-                    if !or {
-                        self.assume(0.4, "several values of one column: any of them counts".to_owned());
-                    }
-                }
-                None => {
-                    let or = combined.last().is_some_and(|last| {
-                        says_or(self, last.at, placed.at) && !self.says_or_number(last.at, placed.at)
-                    });
-                    if or && total == 2 {
-                        self.any_condition = true;
-                        self.doubt(0.85);
-                    } else if or {
-                        self.missing = Some("The question joins several conditions with \"or\", and which belong together is not clear.".to_owned());
-                    }
-                    combined.push(placed);
-                }
-            }
-        }
-        self.conditions = combined;
-    }
-
-    /// "or more" between two conditions is no alternative.
-    fn says_or_number(&self, from: usize, to: usize) -> bool {
-        let follows = |at: usize| {
-            matches!(
-                self.word(at + 1),
-                "more" | "less" | "fewer" | "equal" | "above" | "higher" | "lower" | "later" | "older" | "earlier"
-            )
-        };
-        (from.min(to)..to.max(from)).any(|at| self.word(at) == "or" && follows(at))
     }
 
     fn read_value(&mut self, index: usize) {
@@ -107,10 +61,26 @@ impl Reader<'_> {
         let comparison = comparison_before(self.tokens, at).filter(|_| self.holds(column) == Holds::Date);
         if !whole {
             self.assume(0.8, format!("{} contains \"{value}\"", self.name(column)));
-            return self.add_condition(Condition::Matches { column, text: value, place: Place::Anywhere }, at);
+            return self.place(Condition::Matches { column, text: value, place: Place::Anywhere }, at);
         }
         let comparison = comparison.unwrap_or(Comparison::Equal);
-        self.add_condition(Condition::Compare { column, comparison, value: Literal::Text(value) }, at);
+        self.doubt_spelling(index, &value);
+        self.place(Condition::Compare { column, comparison, value: Literal::Text(value) }, at);
+    }
+
+    /// A known value that was found although a letter is wrong.
+    fn doubt_spelling(&mut self, index: usize, value: &str) {
+        let said = self.phrase(index);
+        let (one, two) = (normal(&said), normal(value));
+        let inflected = one.starts_with(&two) || two.starts_with(&one) || one.chars().count() < 5;
+        if one != two && !inflected && !self.is_letter_for(index, value) {
+            self.assume(0.75, format!("\"{said}\" is read as \"{value}\""));
+        }
+    }
+
+    /// "women" of a column that says F.
+    fn is_letter_for(&self, index: usize, value: &str) -> bool {
+        value.chars().count() == 1 && self.mentions[index].end == self.mentions[index].start + 1
     }
 
     /// A text that no sample confirms belongs to the column named beside it, or else to what the table is known by.
@@ -139,14 +109,14 @@ impl Reader<'_> {
             } else {
                 Place::Anywhere
             };
-            return self.add_condition(Condition::Matches { column, text, place }, start);
+            return self.place(Condition::Matches { column, text, place }, start);
         }
         let quoted = self.tokens[start].is_quoted();
         self.assume(
             if quoted { 0.6 } else { 0.4 },
             format!("{} is \"{text}\", which no sampled value confirms", self.name(column)),
         );
-        self.add_condition(Condition::SameText { column, text }, start);
+        self.place(Condition::SameText { column, text }, start);
     }
 
     /// A given and a family name in one quoted text, where the samples have both in columns of one table.
@@ -202,7 +172,10 @@ impl Reader<'_> {
     fn best_column(&mut self, index: usize) -> Option<(ColumnId, String, bool)> {
         let mention = &self.mentions[index];
         let beside: Vec<&Settled> = self.columns_near(index).collect();
-        let previous = self.conditions.last().and_then(|last| equal_column(&last.condition));
+        let previous = self.conditions.last().and_then(|last| match &last.condition {
+            Condition::Not(condition) => equal_column(condition),
+            condition => equal_column(condition),
+        });
         let mut fits: Vec<(f32, ColumnId, String, bool)> = Vec::new();
         for candidate in &mention.candidates {
             let (column, value, whole) = match &candidate.meaning {
@@ -296,32 +269,4 @@ impl Reader<'_> {
 /// Marks that end the reach of a column mention.
 pub fn is_stop(word: &str) -> bool {
     matches!(word, "," | "." | "?" | ";")
-}
-
-/// The column of a condition that other values of the same column can join.
-fn equal_column(condition: &Condition) -> Option<ColumnId> {
-    match condition {
-        Condition::Compare { column, comparison: Comparison::Equal, .. } | Condition::OneOf { column, .. } => {
-            Some(*column)
-        }
-        _ => None,
-    }
-}
-
-fn merge(condition: &mut Condition, other: Condition) {
-    let values = |condition: Condition| match condition {
-        Condition::Compare { value, .. } => vec![value],
-        Condition::OneOf { values, .. } => values,
-        _ => Vec::new(),
-    };
-    let column = condition.column();
-    let mut all = values(condition.clone());
-    for value in values(other) {
-        if !all.contains(&value) {
-            all.push(value);
-        }
-    }
-    if all.len() > 1 {
-        *condition = Condition::OneOf { column, values: all };
-    }
 }

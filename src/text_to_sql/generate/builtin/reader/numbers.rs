@@ -1,10 +1,13 @@
 //! Numbers and dates become conditions, limits on counts, or nothing, in which case the draft says so.
 
-use super::{Kind, Reader, is_range};
+use super::{Choice, Kind, Reader, is_range};
+use crate::text_to_sql::generate::builtin::joins;
 use crate::text_to_sql::generate::builtin::phrases::{
     comparative, compared_with_average, comparison_after, comparison_before,
 };
-use crate::text_to_sql::generate::builtin::plan::{Comparison, Condition, Expression, Having, Literal};
+use crate::text_to_sql::generate::builtin::plan::{
+    Comparison, Condition, Expression, Function, Having, Literal, Plan, Query,
+};
 use crate::text_to_sql::generate::builtin::reader::conditions::is_stop;
 use crate::text_to_sql::link::catalog::{ColumnId, Holds, TableId};
 use crate::text_to_sql::link::tokens::{Dates, Number};
@@ -38,7 +41,7 @@ impl<'a> Reader<'a> {
         };
         let mentions: Vec<(usize, ColumnId)> =
             measures.filter(|(_, mention, _)| near(mention)).map(|(index, _, column)| (index, column)).collect();
-        let spoken = comparative(self.word(start)).and_then(|words| self.column_for(&self.likely_tables(), words));
+        let spoken = comparative(self.word(start)).and_then(|words| self.column_near(&self.likely_tables(), words));
         let Some(column) = mentions.last().map(|(_, column)| *column).or(spoken) else { return };
         mentions.iter().filter(|(_, other)| *other == column).for_each(|(index, _)| self.mentions[*index].used = true);
         let verb =
@@ -51,7 +54,11 @@ impl<'a> Reader<'a> {
             });
         }
         self.explained[start..end].fill(true);
-        self.add_condition(Condition::Average { column, comparison }, start);
+        let mut plan = Plan::of(Some(self.catalog.table_of(column)));
+        plan.outputs.push(Expression::Aggregate(Function::Average, column));
+        let Some(joins) = joins::connect(self.catalog, &plan.tables) else { return };
+        let query = Box::new(Query { plan, joins });
+        self.add_condition(Condition::Against { column, comparison, query }, start);
     }
 
     pub(super) fn read_numbers(&mut self) {
@@ -102,7 +109,10 @@ impl<'a> Reader<'a> {
         }
         if let Some(condition) = self.condition_on(&stated) {
             self.explained[at] = true;
-            self.add_condition(condition, at);
+            match self.negation_before(at).filter(|_| stated.comparison.is_none()) {
+                Some(_) => self.place(condition, at),
+                None => self.add_condition(condition, at),
+            }
         } else if let Some((end, _)) = upper {
             self.explained[end] = false;
         }
@@ -123,6 +133,9 @@ impl<'a> Reader<'a> {
 
     /// "more than 3 orders": a condition on how many rows of another table belong to each.
     fn read_having(&mut self, stated: &Stated) -> bool {
+        if self.chose(Choice::NoHaving) {
+            return false;
+        }
         let next =
             self.mentions.iter().position(|mention| mention.start >= stated.end && mention.start <= stated.end + 1);
         let Some(next) = next else { return self.read_times(stated) };
@@ -231,7 +244,8 @@ impl<'a> Reader<'a> {
         };
         let after = self.free_columns().find(|(_, mention, column)| {
             let here = mention.start >= stated.end && mention.start <= stated.end + 1;
-            here && self.is_measure(*column) && !year && (stated.comparison.is_some() || mention.weight > 0.9)
+            let apart = self.words(stated.end, mention.start).any(|word| matches!(word, "and" | "or" | ","));
+            here && !apart && self.is_measure(*column) && !year && (stated.comparison.is_some() || mention.weight > 0.9)
         });
         let after = after.map(|(index, _, column)| (index, column));
         let before = || {
@@ -257,11 +271,11 @@ impl<'a> Reader<'a> {
     fn unnamed_column_of_number(&mut self, stated: &Stated, year: bool) -> Option<ColumnId> {
         let adjective = self.adjective_before(stated.at);
         if let Some(words) = adjective {
-            return self.column_for(&self.likely_tables(), words);
+            return self.column_near(&self.likely_tables(), words);
         }
         let aged = matches!(self.word_before(stated.at, 1), "age" | "aged") || self.word(stated.at + 2) == "old";
         if aged {
-            return self.column_for(&self.likely_tables(), &["age"]);
+            return self.column_near(&self.likely_tables(), &["age"]);
         }
         if year {
             let tables = self.likely_tables();

@@ -1,6 +1,6 @@
 //! What to show: the part of the question that says it, aggregates, counts, groups and the plain columns.
 
-use super::{Count, Group, Kind, Reader, Superlative};
+use super::{Choice, Count, Group, Kind, Reader, Superlative};
 use crate::text_to_sql::generate::builtin::phrases::aggregate;
 use crate::text_to_sql::generate::builtin::plan::{Expression, Function, Unit};
 use crate::text_to_sql::link::catalog::{ColumnId, TableId};
@@ -180,6 +180,9 @@ impl Reader<'_> {
 
     /// "for each region", "per month", "by category"
     pub(super) fn read_groups(&mut self) {
+        if self.chose(Choice::NoGroups) {
+            return;
+        }
         for index in 0..self.mentions.len() {
             let mention = &self.mentions[index];
             if mention.used
@@ -337,7 +340,7 @@ impl Reader<'_> {
     fn read_output(&mut self, index: usize) {
         let (start, column) = (self.mentions[index].start, self.mentions[index].column);
         let Some(column) = column else { return };
-        if !self.region[start] {
+        if !self.region[start] && !self.chose(Choice::ShowAll) {
             return;
         }
         let mut functions: Vec<Function> =

@@ -37,6 +37,9 @@ impl Reader<'_> {
 
     /// "sorted by", "in descending order", "alphabetically": what follows says by what.
     pub(super) fn read_order(&mut self) {
+        if self.chose(Choice::NoOrder) {
+            return;
+        }
         let Some(at) = (0..self.tokens.len()).find(|at| self.starts_order(*at)) else { return };
         let downwards = |word: &str| matches!(word, "descending" | "decreasing" | "reverse" | "desc");
         let from = self.tokens.windows(3).any(|window| {
@@ -63,7 +66,8 @@ impl Reader<'_> {
         let named =
             self.mentions.iter().any(|mention| mention.kind != Kind::Value && mention.start <= at && at < mention.end);
         let in_order = self.word(at) == "in" && self.is_order_of(at + 1);
-        let direction = matches!(self.word(at), "ascending" | "descending" | "alphabetically");
+        let direction = matches!(self.word(at), "ascending" | "descending" | "alphabetically")
+            || (matches!(self.word(at), "alphabetic" | "alphabetical" | "lexicographical") && next == "order");
         (verb && by && !named && !(self.word(at) == "order" && next == "in")) || in_order || direction
     }
 
@@ -86,7 +90,8 @@ impl Reader<'_> {
 
     pub(super) fn read_superlative(&mut self) {
         for at in 0..self.order_start() {
-            let spoken = superlative(self.word(at)).filter(|_| self.word_before(at, 1) != "at" && !self.explained[at]);
+            let free = !self.explained[at] || matches!(self.word(at), "maximum" | "minimum" | "max" | "min");
+            let spoken = superlative(self.word(at)).filter(|_| self.word_before(at, 1) != "at" && free);
             let inside = self
                 .mentions
                 .iter()
@@ -107,11 +112,12 @@ impl Reader<'_> {
     fn read_top_by(&mut self) {
         let Some(top) = (0..self.tokens.len()).find(|at| matches!(self.word(*at), "top" | "bottom")) else { return };
         let by = (top..self.tokens.len()).find(|at| self.word(*at) == "by");
-        let found = by.and_then(|by| {
+        let column_after = |at: usize| {
             self.mentions
                 .iter()
-                .position(|mention| mention.kind == Kind::Column && mention.start > by && mention.start <= by + 3)
-        });
+                .position(|mention| mention.kind == Kind::Column && mention.start > at && mention.start <= at + 3)
+        };
+        let found = by.and_then(column_after).or_else(|| column_after(top));
         let column = found.and_then(|index| self.mentions[index].column).filter(|column| self.is_measure(*column));
         match (found, column) {
             (Some(index), Some(column)) => {
@@ -129,7 +135,7 @@ impl Reader<'_> {
         let descending = spoken.descending;
         let tables = self.tables_from(at);
         if spoken.specific
-            && let Some(column) = self.column_for(&tables, spoken.columns)
+            && let Some(column) = self.column_near(&tables, spoken.columns)
         {
             let flips = self.holds(column) == Holds::Date && matches!(self.word(at), "oldest" | "youngest");
             return Some(Superlative::Column { column, descending: descending != flips, mention: None });
@@ -145,7 +151,7 @@ impl Reader<'_> {
             _ => &[],
         };
         if !implied.is_empty() {
-            let column = self.column_for(&tables, implied)?;
+            let column = self.column_near(&tables, implied)?;
             self.explained[at + 1] = true;
             return Some(Superlative::Column { column, descending, mention: None });
         }
@@ -153,7 +159,7 @@ impl Reader<'_> {
             return Some(measured);
         }
         self.superlative_of_mention(at, descending).or_else(|| {
-            let column = self.column_for(&tables, spoken.columns)?;
+            let column = self.column_near(&tables, spoken.columns)?;
             self.doubt(0.8);
             Some(Superlative::Column { column, descending, mention: None })
         })
