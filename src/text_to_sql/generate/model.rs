@@ -7,6 +7,7 @@
 //! statement of text that the guard checks. Asking again with what was wrong, running and choosing are the caller's.
 
 mod answer;
+mod describe;
 mod fence;
 mod prompt;
 mod statements;
@@ -18,6 +19,8 @@ use chrono::NaiveDate;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::timeout;
+
+pub use describe::{ColumnDraft, TableDraft, describe};
 
 use super::{Draft, Features};
 use crate::models::{Completion, LanguageModel, ModelError, Prompt, Usage};

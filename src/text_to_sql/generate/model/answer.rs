@@ -67,8 +67,17 @@ fn without_thoughts(text: &str) -> String {
     rest
 }
 
-/// The last JSON object with a `sql` field, wherever it stands: its SQL (none is empty) and its explanation.
+/// The last JSON object with this field in an answer, wherever it stands.
+pub fn object(text: &str, field: &str) -> Option<Value> {
+    last_object(&without_thoughts(text), |object| object.get(field).is_some())
+}
+
+/// The last JSON object with a `sql` field: its SQL (none is empty) and its explanation.
 fn json_answer(text: &str) -> Option<(String, Option<String>)> {
+    last_object(text, |object| fields(object).is_some()).as_ref().and_then(fields)
+}
+
+fn last_object(text: &str, fits: impl Fn(&Value) -> bool) -> Option<Value> {
     let mended = mended(text);
     let mut found = None;
     let mut from = 0;
@@ -76,10 +85,10 @@ fn json_answer(text: &str) -> Option<(String, Option<String>)> {
         let Some(at) = mended[from..].find('{').map(|at| from + at) else { break };
         let mut objects = serde_json::Deserializer::from_str(&mended[at..]).into_iter::<Value>();
         from = match objects.next() {
-            Some(Ok(object)) => {
-                found = fields(&object).or(found);
-                // Objects inside of it are its own.
-                at + if fields(&object).is_some() { objects.byte_offset() } else { 1 }
+            // Objects inside of it are its own.
+            Some(Ok(object)) if fits(&object) => {
+                found = Some(object);
+                at + objects.byte_offset()
             }
             _ => at + 1,
         };

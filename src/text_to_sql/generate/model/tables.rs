@@ -74,7 +74,8 @@ pub fn table_lines(schema: &Schema, ranking: &Ranking, shown: &Shown, room: usiz
 /// A schema of more tables is not even tried to be shown as a whole.
 const MAX_WHOLE: usize = 200;
 
-fn size(lines: &[String]) -> usize {
+/// The bytes of lines in a fence.
+pub fn size(lines: &[String]) -> usize {
     lines.iter().map(|line| line.len() + 2).sum()
 }
 
@@ -210,7 +211,8 @@ fn visible(table: &Table) -> impl Iterator<Item = usize> {
     table.columns.iter().enumerate().filter(|(_, column)| !column.hidden).map(|(at, _)| at)
 }
 
-fn head(table: &Table, full: bool) -> String {
+/// What a table is, on a line.
+pub fn head(table: &Table, full: bool) -> String {
     let name = clean(&format!("table {}.{}", table.schema, table.name), 2 * MAX_NAME);
     if !full {
         return name;
@@ -219,7 +221,8 @@ fn head(table: &Table, full: bool) -> String {
     format!("{name}{rows}{}{}", called(&table.synonyms), about(table.description.as_deref()))
 }
 
-fn column_line(table: &Table, column: &Column, full: bool) -> String {
+/// What is known of a column, on a line.
+pub fn column_line(table: &Table, column: &Column, full: bool) -> String {
     let mut line = clean(&format!("  {} {}", column.name, column.data_type), 2 * MAX_NAME);
     if table.primary_key.contains(&column.name) {
         line.push_str(", primary key");
