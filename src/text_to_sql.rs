@@ -15,6 +15,7 @@ pub mod introspect;
 pub mod journal;
 mod known;
 pub mod link;
+pub mod lint;
 mod query;
 pub mod run;
 pub mod schema;

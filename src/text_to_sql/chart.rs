@@ -43,13 +43,13 @@ pub fn chart(rows: &Rows) -> Option<Value> {
 
 fn against(x: &Field, y: &Field) -> Value {
     let axis = |field: &Field| field.channel(&json!({ "scale": { "zero": false } }));
-    specification("point", [x, y], json!({ "x": axis(x), "y": axis(y) }))
+    specification("point", [x, y], &json!({ "x": axis(x), "y": axis(y) }))
 }
 
 /// Where a time comes twice, points: a line would run up and down between them.
 fn over_time(over: &Field, figure: &Field) -> Value {
     let mark = if over.repeats() { "point" } else { "line" };
-    specification(mark, [over, figure], json!({ "x": over.channel(&json!({})), "y": figure.channel(&json!({})) }))
+    specification(mark, [over, figure], &json!({ "x": over.channel(&json!({})), "y": figure.channel(&json!({})) }))
 }
 
 fn bars(category: &Field, figure: &Field) -> Option<Value> {
@@ -57,7 +57,7 @@ fn bars(category: &Field, figure: &Field) -> Option<Value> {
         return None;
     }
     let encoding = json!({ "y": category.channel(&json!({ "sort": "-x" })), "x": figure.channel(&json!({})) });
-    Some(specification("bar", [category, figure], encoding))
+    Some(specification("bar", [category, figure], &encoding))
 }
 
 fn lines(rows: &Rows, over: &Field, category: &Field, figure: &Field) -> Option<Value> {
@@ -73,14 +73,14 @@ fn lines(rows: &Rows, over: &Field, category: &Field, figure: &Field) -> Option<
         "y": figure.channel(&json!({})),
         "color": category.channel(&json!({})),
     });
-    Some(specification("line", [over, category, figure], encoding))
+    Some(specification("line", [over, category, figure], &encoding))
 }
 
 fn text_of(cell: Option<&Value>) -> String {
     cell.map(Value::to_string).unwrap_or_default()
 }
 
-fn specification<const N: usize>(mark: &str, fields: [&Field; N], encoding: Value) -> Value {
+fn specification<const N: usize>(mark: &str, fields: [&Field; N], encoding: &Value) -> Value {
     let parsed: Map<String, Value> =
         fields.iter().filter(|field| field.digits).map(|field| (field.path(), json!("number"))).collect();
     let data = match parsed.is_empty() {
