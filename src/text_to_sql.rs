@@ -16,6 +16,7 @@ pub mod journal;
 mod known;
 pub mod link;
 pub mod lint;
+pub mod nearest;
 mod query;
 pub mod run;
 pub mod schema;

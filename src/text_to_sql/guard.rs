@@ -40,6 +40,7 @@ use dialect::Dialect;
 pub use fragment::{check_filter, check_metric};
 use lexical::Canonical;
 pub use row_filter::check_row_filter;
+pub(super) use violation::distance;
 pub use violation::{Violation, ViolationCode};
 use walk::{Findings, Rewrite};
 

@@ -8,21 +8,20 @@ mod fan_out;
 mod joins;
 mod nulls;
 mod numbers;
-mod scope;
+pub(super) mod scope;
 mod time;
-mod tree;
-
-use std::rc::Rc;
+pub(super) mod tree;
+pub(super) mod walk;
 
 use serde::{Deserialize, Serialize};
-use sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins};
+use sqlparser::ast::{Query, Statement};
 use sqlparser::parser::Parser;
 use utoipa::ToSchema;
 
 use super::schema::Schema;
 use super::terms::dialect;
-use scope::{Names, Output, Scope};
-use tree::Parts;
+use scope::Names;
+use walk::{Looked, Visit};
 
 /// One trap, and how to get out of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -53,9 +52,9 @@ pub enum LintCode {
 }
 
 /// Longer statements have no lints: their trees cost stack to drop.
-const MAX_SQL_BYTES: usize = 4096;
+pub(super) const MAX_SQL_BYTES: usize = 4096;
 /// Queries nested deeper are not looked into.
-const MAX_NESTING: usize = 10;
+pub(super) const MAX_NESTING: usize = 10;
 /// Nobody reads more.
 const MAX_LINTS: usize = 12;
 
@@ -67,22 +66,13 @@ pub fn lints(sql: &str, schema: &Schema) -> Vec<Lint> {
     let parsed = Parser::parse_sql(dialect(schema.engine), sql);
     let Ok([Statement::Query(query)]) = parsed.as_deref() else { return Vec::new() };
     let mut linter = Linter { found: Vec::new() };
-    linter.query(query, &Names::new(schema), true);
+    walk::all(query, schema, &mut linter);
     linter.found.truncate(MAX_LINTS);
     linter.found
 }
 
 struct Linter {
     found: Vec<Lint>,
-}
-
-/// A SELECT with what the checks look at.
-struct Looked<'a, 's> {
-    select: &'a Select,
-    scope: &'s Rc<Scope<'a>>,
-    names: &'s Names<'a>,
-    /// All expressions but those of nested queries.
-    parts: &'s Parts<'a>,
 }
 
 impl Linter {
@@ -92,93 +82,23 @@ impl Linter {
             self.found.push(lint);
         }
     }
+}
 
-    /// `rows_matter`: not only whether there are any.
-    fn query<'a>(&mut self, query: &'a Query, names: &Names<'a>, rows_matter: bool) {
-        if names.depth > MAX_NESTING || is_row_filter(query, names.schema) {
-            return;
-        }
-        let names = names.with(query);
-        if rows_matter && joins::keeps_any_rows(query, &names) {
+impl Visit for Linter {
+    fn query<'a>(&mut self, query: &'a Query, names: &Names<'a>) {
+        if joins::keeps_any_rows(query, names) {
             let detail =
                 "The rows are cut without an order, so which ones remain is left to the database; add ORDER BY.";
             self.say(LintCode::LimitWithoutOrder, detail.to_owned());
         }
-        self.body(&query.body, tree::order_keys(query), &names);
-        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
-            self.query(&cte.query, &names.deeper(), true);
-        }
     }
 
-    fn body<'a>(&mut self, body: &'a SetExpr, order: Vec<&'a Expr>, names: &Names<'a>) {
-        match body {
-            _ if names.depth > MAX_NESTING => {}
-            SetExpr::Select(select) => self.select(select, order, names),
-            SetExpr::Query(query) => self.query(query, &names.deeper(), true),
-            SetExpr::SetOperation { left, right, .. } => {
-                self.body(left, Vec::new(), &names.deeper());
-                self.body(right, Vec::new(), &names.deeper());
-            }
-            _ => {}
-        }
-    }
-
-    fn select<'a>(&mut self, select: &'a Select, order: Vec<&'a Expr>, names: &Names<'a>) {
-        let scope = Rc::new(names.scope(select));
-        let roots = tree::shown(select)
-            .chain(scope::groups(select))
-            .chain(scope.on.iter().copied())
-            .chain(scope.wheres.iter().copied())
-            .chain(order);
-        let parts = tree::taken_apart(roots);
-        let looked = Looked { select, scope: &scope, names, parts: &parts };
-        fan_out::check(&looked, self);
-        joins::check(&looked, self);
-        nulls::check(&looked, self);
-        numbers::check(&looked, self);
-        time::check(&looked, self);
-        let exists = |query: &Query| {
-            let is = |expr: &&Expr| matches!(expr, Expr::Exists { subquery, .. } if std::ptr::eq(&**subquery, query));
-            parts.exprs.iter().any(is)
-        };
-        for query in &parts.queries {
-            self.query(query, &names.inside(&scope), !exists(query));
-        }
-        select.from.iter().for_each(|from| self.from(from, names, 0));
-    }
-
-    fn from<'a>(&mut self, from: &'a TableWithJoins, names: &Names<'a>, depth: usize) {
-        let factors = std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
-        for factor in factors {
-            match factor {
-                TableFactor::Derived { subquery, .. } => self.query(subquery, &names.deeper(), true),
-                TableFactor::NestedJoin { table_with_joins, .. } if depth < MAX_NESTING => {
-                    self.from(table_with_joins, names, depth + 1);
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-/// Whether this is what stands for a table with a row filter. The filter is not the asker's, and rules are not told.
-fn is_row_filter(query: &Query, schema: &Schema) -> bool {
-    let SetExpr::Select(select) = &*query.body else { return false };
-    let ([SelectItem::Wildcard(_)], [TableWithJoins { relation: TableFactor::Table { name, .. }, joins }]) =
-        (&select.projection[..], &select.from[..])
-    else {
-        return false;
-    };
-    let last = name.0.last().and_then(|part| part.as_ident());
-    let filtered = |name: &str| schema.tables.iter().any(|table| table.row_filter.is_some() && table.name == name);
-    joins.is_empty() && last.is_some_and(|name| filtered(&name.value))
-}
-
-/// As people write it: "orders.total".
-fn label(output: &Output) -> String {
-    match (output.table, output.column) {
-        (Some(table), Some(column)) => format!("{}.{}", table.name, column.name),
-        _ => output.name.clone(),
+    fn select(&mut self, looked: &Looked) {
+        fan_out::check(looked, self);
+        joins::check(looked, self);
+        nulls::check(looked, self);
+        numbers::check(looked, self);
+        time::check(looked, self);
     }
 }
 

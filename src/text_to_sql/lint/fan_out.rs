@@ -10,7 +10,8 @@ use sqlparser::ast::{BinaryOperator, Expr, Function, FunctionArguments};
 
 use super::scope::{Place, Scope, groups, same};
 use super::tree::{arguments, is_aggregate, name, taken_apart};
-use super::{LintCode, Linter, Looked};
+use super::walk::Looked;
+use super::{LintCode, Linter};
 use crate::text_to_sql::schema::{ForeignKey, Table};
 
 /// More relations than people join; the search is cubic.

@@ -6,7 +6,8 @@ use sqlparser::ast::{Expr, LimitClause, Query, SetExpr};
 
 use super::scope::{Names, Scope};
 use super::tree::{Parts, taken_apart};
-use super::{LintCode, Linter, Looked};
+use super::walk::Looked;
+use super::{LintCode, Linter};
 
 /// Whether rows are cut off at a number, and no order says which.
 pub fn keeps_any_rows<'a>(query: &'a Query, names: &Names<'a>) -> bool {

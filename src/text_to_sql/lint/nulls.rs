@@ -2,9 +2,11 @@
 
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 
+use super::scope::label;
 use super::scope::{Output, Scope};
 use super::tree::{bare, is_null, number, text};
-use super::{LintCode, Linter, Looked, label};
+use super::walk::Looked;
+use super::{LintCode, Linter};
 
 pub fn check(looked: &Looked, linter: &mut Linter) {
     for expr in &looked.parts.exprs {

@@ -7,7 +7,8 @@ use sqlparser::ast::{BinaryOperator, DataType, Expr, Function, FunctionArguments
 
 use super::scope::{Names, Scope};
 use super::tree::{arguments, bare, is_null, name, number};
-use super::{LintCode, Linter, Looked, MAX_NESTING};
+use super::walk::Looked;
+use super::{LintCode, Linter, MAX_NESTING};
 use crate::text_to_sql::schema::Engine;
 
 pub fn check(looked: &Looked, linter: &mut Linter) {

@@ -523,3 +523,11 @@ fn column_name(expr: &Expr) -> String {
 pub fn same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
+
+/// As people write it: "orders.total".
+pub fn label(output: &Output) -> String {
+    match (output.table, output.column) {
+        (Some(table), Some(column)) => format!("{}.{}", table.name, column.name),
+        _ => output.name.clone(),
+    }
+}

@@ -5,8 +5,10 @@ use chrono::NaiveDate;
 use sqlparser::ast::{BinaryOperator, DataType, Expr, Function, FunctionArguments, Value};
 
 use super::scope::Scope;
+use super::scope::label;
 use super::tree::{arguments, bare, name, text};
-use super::{LintCode, Linter, Looked, label};
+use super::walk::Looked;
+use super::{LintCode, Linter};
 use crate::text_to_sql::schema::{Column, ColumnKind, Engine};
 
 pub fn check(looked: &Looked, linter: &mut Linter) {
