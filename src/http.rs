@@ -9,6 +9,7 @@ mod batches;
 mod body;
 mod databases;
 mod documents;
+mod drafts;
 mod examples;
 mod health;
 mod idempotency;
@@ -127,6 +128,7 @@ fn endpoints(app: &App) -> OpenApiRouter<App> {
         .merge(databases::router())
         .merge(schema::router())
         .merge(notes::router())
+        .merge(drafts::router())
         .merge(examples::router())
         .merge(questions::router())
         .merge(statements::router())

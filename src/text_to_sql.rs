@@ -15,8 +15,8 @@ pub mod introspect;
 pub mod journal;
 mod known;
 pub mod link;
-pub mod lint;
-pub mod nearest;
+mod lint;
+mod nearest;
 mod query;
 pub mod run;
 pub mod schema;
@@ -34,6 +34,7 @@ use generate::example::Example;
 use guard::{ColumnRef, Policy, ReadOnlySql, TableRef, Violation};
 use journal::{Action, Decision, Journal, NotKept};
 pub use known::KnownSchema;
+use lint::{Lint, LintCode};
 pub use query::{Choice, Generator, Query, QueryError, Verdict};
 use run::{Caps, Rows};
 use schema::Schema;
@@ -141,6 +142,7 @@ pub async fn ask(target: &Target, modelling: Option<&Modelling>, ask: &Ask) -> R
     } else {
         target.journal.decided(Decision::allowed(Some(query.id), Action::Ask, &best.draft.sql, &best.proven)).await?;
     }
+    query.remark(target, &best.draft.sql);
     Ok(query)
 }
 
@@ -159,6 +161,7 @@ pub async fn execute(target: &Target, sql: &str) -> Result<Query, Refusal> {
     query.validation = Verdict { safe: true, violations: Vec::new() };
     query.confidence = 1.0;
     query.run(target, Action::Execute, sql, &proven).await?;
+    query.remark(target, sql);
     match query.validation.safe {
         true => Ok(query),
         false => Err(Refusal::Violations(query.validation.violations)),
@@ -230,6 +233,21 @@ impl Query {
             self.choices = different.by_ref().take(MAX_CHOICES).map(Proven::choice).collect();
             self.clarification = drafted[0].draft.clarification.clone();
         }
+    }
+
+    /// What to beware of: traps in the statement as its author wrote it, and texts that nothing was found by.
+    fn remark(&mut self, target: &Target, sql: &str) {
+        let schema = &target.known.schema;
+        self.lints = lint::lints(sql, schema);
+        if !self.result.as_ref().is_some_and(Rows::says_nothing) {
+            return;
+        }
+        let nearest = nearest::nearest(sql, schema);
+        let unknown = |detail| Lint { code: LintCode::UnknownValue, detail };
+        self.lints.extend(nearest.notes.into_iter().map(unknown));
+        let mended = nearest.suggestion.and_then(|sql| guard::check(&sql, schema, &target.policy).ok());
+        self.alternatives.splice(0..0, mended.map(|mended| Choice::mended(&mended, self.confidence)));
+        self.alternatives.truncate(MAX_ALTERNATIVES);
     }
 
     async fn run(

@@ -84,6 +84,7 @@ pub enum Code {
     DatabaseNotAllowed,
     LoginNotReadOnly,
     ModelUnavailable,
+    ModelNotConfigured,
     StoreUnavailable,
     Timeout,
     Internal,
@@ -105,6 +106,7 @@ impl Code {
             | Code::BatchClosed
             | Code::IdempotencyKeyInUse
             | Code::EmbeddingModelChanged
+            | Code::ModelNotConfigured
             | Code::DatabaseNotReady => StatusCode::CONFLICT,
             Code::InvalidRequest
             | Code::IdempotencyKeyReused

@@ -49,6 +49,8 @@ pub enum LintCode {
     CrossJoin,
     /// Rows without a value are dropped by "is not".
     NotEqualNull,
+    /// Nothing was found, and a text that was looked for is none of the known values.
+    UnknownValue,
 }
 
 /// Longer statements have no lints: their trees cost stack to drop.

@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::Target;
 use super::engine::EngineError;
-use super::guard::Violation;
+use super::explain::restate;
+use super::guard::{ReadOnlySql, Violation};
+use super::lint::Lint;
 use super::run::Rows;
 use crate::models::Usage;
 
@@ -57,6 +59,9 @@ pub struct Query {
     pub assumptions: Vec<String>,
     /// Words of the question that nothing was made of.
     pub unused_words: Vec<String>,
+    /// What to beware of in the SQL or in its result.
+    #[serde(default)]
+    pub lints: Vec<Lint>,
     /// How the rows may be drawn: a Vega-Lite specification over the data set `result`, without data and without code.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -127,6 +132,7 @@ impl Query {
             explanation: String::new(),
             assumptions: Vec::new(),
             unused_words: Vec::new(),
+            lints: Vec::new(),
             chart: None,
             validation: Verdict { safe: false, violations: Vec::new() },
             executed: false,
@@ -139,6 +145,14 @@ impl Query {
             schema_version: target.schema_version,
             created_at: Utc::now(),
         }
+    }
+}
+
+impl Choice {
+    /// The same statement about a value that is known.
+    pub(super) fn mended(mended: &ReadOnlySql, confidence: f32) -> Choice {
+        let sql = mended.text().to_owned();
+        Choice { explanation: restate(&sql, mended.engine()), sql, confidence }
     }
 }
 

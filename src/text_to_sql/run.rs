@@ -61,6 +61,18 @@ pub struct Rows {
     pub truncated: bool,
 }
 
+impl Rows {
+    /// No rows, or one of nulls and zeros: what a condition gives that nothing meets.
+    pub fn says_nothing(&self) -> bool {
+        let nothing = |value: &Value| value.is_null() || value.as_f64() == Some(0.0);
+        match &self.rows[..] {
+            [] => true,
+            [row] => row.iter().all(nothing),
+            _ => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ResultColumn {
     pub name: String,
