@@ -4,6 +4,7 @@
 //! not overlap: the set that explains most of the question wins. A pure function of question and schema.
 
 pub mod catalog;
+pub mod foreign;
 mod names;
 pub mod relevant;
 mod spans;
@@ -40,6 +41,10 @@ pub enum Meaning {
     PartOf(ColumnId, String),
     /// A literal of the question that no known value matches.
     Literal(String),
+    /// A figure that people declared on a table, by its place among the table's open metrics.
+    Metric(TableId, usize),
+    /// A condition that people declared on a table, by its place among the table's open filters.
+    Filter(TableId, usize),
 }
 
 /// The mentions in a question, in its order.

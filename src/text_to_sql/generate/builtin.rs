@@ -25,7 +25,8 @@ pub use ranker::{ResultFacts, features, rerank};
 
 use super::{Draft, Features, Generated, MAX_DRAFTS};
 use crate::text_to_sql::link::catalog::Catalog;
-use crate::text_to_sql::link::tokens::{Token, tokenize};
+use crate::text_to_sql::link::foreign::in_english;
+use crate::text_to_sql::link::tokens::{Token, relative, tokenize};
 use crate::text_to_sql::link::{Mention, link};
 use plan::Query;
 use reader::{Choice, Reader, kind_of, read};
@@ -33,24 +34,38 @@ use reader::{Choice, Reader, kind_of, read};
 /// Drafts for a question, or why there are none. Deterministic and without I/O: what "last month" means depends on
 /// `today` alone.
 pub fn generate(question: &str, catalog: &Catalog, today: NaiveDate) -> Generated {
-    let tokens = tokenize(question);
-    if let Some(reason) = coverage::beyond_reading(&tokens, catalog) {
-        return Generated::Declined(reason);
-    }
-    let mentions = link(&tokens, catalog);
-    if let Some(reason) = coverage::beyond_grammar(&tokens, &mentions) {
-        return Generated::Declined(reason);
-    }
-    match candidates(catalog, &tokens, &mentions) {
-        Ok(drafts) => Generated::Drafts(drafts),
+    match read_all(question, catalog, today) {
+        Ok(mut drafts) => {
+            rerank(&mut drafts, &[]);
+            Generated::Drafts(drafts)
+        }
         Err(reason) => Generated::Declined(reason),
     }
 }
 
+/// The drafts as the rules order them.
+fn read_all(question: &str, catalog: &Catalog, today: NaiveDate) -> Result<Vec<Draft>, String> {
+    let english = in_english(&question.chars().take(MAX_CHARACTERS).collect::<String>(), catalog);
+    let tokens = relative::resolve(&tokenize(&english), today);
+    if let Some(reason) = coverage::beyond_reading(&tokens, catalog) {
+        return Err(reason);
+    }
+    let mentions = link(&tokens, catalog);
+    match coverage::beyond_grammar(&tokens, &mentions) {
+        Some(reason) => Err(reason),
+        None => candidates(catalog, &tokens, &mentions),
+    }
+}
+
+/// Longer questions have more words than are read anyway.
+const MAX_CHARACTERS: usize = 4_000;
+
 /// Decisions taken otherwise are paired only where each changed the SQL, and no more of them than this.
 const MAX_PAIRED: usize = 14;
 
-/// Drafts of the first reading, of those with one decision taken otherwise, and of those with two, best first.
+/// Drafts of the first reading, of those with one decision taken otherwise, and of those with two: the most plausible by
+/// the rules, which say how plausible. The first reading comes first among equals: it takes every decision by its own
+/// merits.
 fn candidates(catalog: &Catalog, tokens: &[Token], mentions: &[Mention]) -> Result<Vec<Draft>, String> {
     let mut drafts: Vec<Draft> = Vec::new();
     let mut reason = None;
@@ -81,16 +96,9 @@ fn candidates(catalog: &Catalog, tokens: &[Token], mentions: &[Mention]) -> Resu
     if drafts.is_empty() {
         return Err(reason.unwrap_or_else(coverage::nothing_to_show));
     }
-    rank(&mut drafts);
-    Ok(drafts)
-}
-
-/// The most plausible by the rules stay, the ranker orders them. The first reading comes first among equals: it takes
-/// every decision by its own merits.
-fn rank(drafts: &mut Vec<Draft>) {
     drafts.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
     drafts.truncate(MAX_DRAFTS);
-    rerank(drafts, &[]);
+    Ok(drafts)
 }
 
 fn draft(catalog: &Catalog, tokens: &[Token], mentions: &[Mention], choices: &[Choice]) -> Result<Draft, String> {
@@ -100,7 +108,8 @@ fn draft(catalog: &Catalog, tokens: &[Token], mentions: &[Mention], choices: &[C
         return Err(missing);
     }
     let mut plan = plan.ok_or_else(coverage::nothing_to_show)?;
-    let joins = joins::connect(catalog, &plan.tables).ok_or_else(|| coverage::unconnected(catalog, &plan.tables))?;
+    let connect = if choices.contains(&Choice::OtherPath) { joins::connect_otherwise } else { joins::connect };
+    let joins = connect(catalog, &plan.tables).ok_or_else(|| coverage::unconnected(catalog, &plan.tables))?;
     assemble::count_each_once(&mut reader, &mut plan, &joins);
     let mut query = Query { plan, joins };
     assemble::split(&reader, &mut query);
@@ -120,7 +129,7 @@ fn finish(reader: &mut Reader, query: &Query) -> Draft {
         explanation: restate::restate(catalog, query),
         assumptions: reader.doubts.iter().filter_map(|doubt| doubt.assumption.clone()).collect(),
         unused_words,
-        clarification: None,
+        clarification: coverage::clarification(reader, query),
         features,
     }
 }

@@ -7,9 +7,12 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Meaning;
+use super::foreign::is_han;
 use super::values::ValueIndex;
 use super::words::{identifier_stems, stem, stems_without_unit};
 use crate::text_to_sql::schema::{Column, ColumnKind, Engine, ForeignKey, Schema, Table};
+use crate::text_to_sql::terms;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableId(usize);
@@ -27,6 +30,19 @@ pub struct Catalog {
     tables_by_stem: HashMap<String, Vec<TableId>>,
     columns_by_stem: HashMap<String, Vec<ColumnId>>,
     values: ValueIndex,
+    terms: Vec<Term>,
+    terms_by_stem: HashMap<String, Vec<usize>>,
+    /// Names and values in Han characters.
+    han: HashSet<String>,
+    longest_han: usize,
+}
+
+/// What people declared on a table, and what they call it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Term {
+    pub meaning: Meaning,
+    /// The stems of its name and of every synonym.
+    pub names: Vec<Vec<String>>,
 }
 
 /// A table as the schema has it, with what was made of its names.
@@ -116,8 +132,9 @@ pub enum Tie {
 
 impl Catalog {
     pub fn new(schema: Arc<Schema>) -> Self {
+        let tables = Arc::clone(&schema);
         let mut catalog = Self {
-            schema: Arc::clone(&schema),
+            schema,
             tables: Vec::new(),
             columns: Vec::new(),
             edges: Vec::new(),
@@ -125,14 +142,20 @@ impl Catalog {
             tables_by_stem: HashMap::new(),
             columns_by_stem: HashMap::new(),
             values: ValueIndex::default(),
+            terms: Vec::new(),
+            terms_by_stem: HashMap::new(),
+            han: HashSet::new(),
+            longest_han: 0,
         };
-        let visible = schema.tables.iter().enumerate().filter(|(_, table)| !table.hidden);
+        let visible = tables.tables.iter().enumerate().filter(|(_, table)| !table.hidden);
         visible.for_each(|(at, table)| catalog.add_table(at, table));
         catalog.add_declared_edges();
         catalog.add_inferred_edges();
         catalog.index_edges();
         catalog.index_names();
+        catalog.index_terms();
         catalog.values = ValueIndex::new(&catalog);
+        catalog.index_han();
         catalog
     }
 
@@ -162,6 +185,22 @@ impl Catalog {
             refers_to_own_table: known.refers_to_own_table,
             is_unique: known.is_unique,
         }
+    }
+
+    /// Metrics and filters with this stem in one of their names.
+    pub fn terms_with(&self, stem: &str) -> impl Iterator<Item = &Term> {
+        let found = self.terms_by_stem.get(stem).map_or(&[][..], Vec::as_slice);
+        found.iter().map(|at| &self.terms[*at])
+    }
+
+    /// Whether a text of Han characters is a name or a value.
+    pub fn knows_han(&self, text: &str) -> bool {
+        self.han.contains(text)
+    }
+
+    /// Characters of the longest name or value in Han characters, and of the longest word of the grammar.
+    pub fn longest_han(&self) -> usize {
+        self.longest_han.max(3)
     }
 
     /// Where known values stand.
@@ -355,6 +394,43 @@ impl Catalog {
         for (index, edge) in self.edges.iter().enumerate() {
             self.edges_of[edge.child.0].push(index);
             self.edges_of[edge.parent.0].push(index);
+        }
+    }
+
+    fn index_terms(&mut self) {
+        let schema = Arc::clone(&self.schema);
+        for id in self.tables() {
+            let table = &schema.tables[self.tables[id.0].at];
+            let metrics = terms::open_metrics(schema.engine, table).enumerate();
+            let metrics = metrics.map(|(at, metric)| (Meaning::Metric(id, at), &metric.name, &metric.synonyms));
+            let filters = terms::open_filters(schema.engine, table).enumerate();
+            let filters = filters.map(|(at, filter)| (Meaning::Filter(id, at), &filter.name, &filter.synonyms));
+            for (meaning, name, synonyms) in metrics.chain(filters) {
+                self.terms.push(Term { meaning, names: names(name, synonyms, None) });
+                self.add_han(std::iter::once(name).chain(synonyms));
+            }
+        }
+        for (at, term) in self.terms.iter().enumerate() {
+            let stems: HashSet<&String> = term.names.iter().flatten().collect();
+            stems.into_iter().for_each(|stem| self.terms_by_stem.entry(stem.clone()).or_default().push(at));
+        }
+    }
+
+    fn index_han(&mut self) {
+        let schema = Arc::clone(&self.schema);
+        for table in schema.visible_tables() {
+            self.add_han(std::iter::once(&table.name).chain(&table.synonyms));
+            for column in table.visible_columns().filter(|column| !column.masked) {
+                let values = column.sample_values.iter().chain(&column.enum_values).chain(&column.example_values);
+                self.add_han(std::iter::once(&column.name).chain(&column.synonyms).chain(values));
+            }
+        }
+    }
+
+    fn add_han<'n>(&mut self, names: impl Iterator<Item = &'n String>) {
+        for name in names.filter(|name| name.chars().all(is_han) && !name.is_empty()) {
+            self.longest_han = self.longest_han.max(name.chars().count());
+            self.han.insert(name.clone());
         }
     }
 

@@ -19,6 +19,9 @@ const MIN_SCORE: f32 = 0.56;
 /// More than the two tables named one after the other.
 const DESCRIBED_TABLE: f32 = 1.04;
 
+/// What people declared by this name is meant before what happens to be called so.
+const DECLARED_TERM: f32 = 1.06;
+
 /// Words of the grammar (aggregates, superlatives, orders) that name nothing when they stand alone.
 const GRAMMAR_WORDS: &[&str] = &[
     "most",
@@ -69,6 +72,7 @@ pub fn find(tokens: &[Token], catalog: &Catalog) -> Vec<Found> {
                 span.find_tables(catalog, &mut found);
                 span.find_columns(catalog, &mut found);
                 span.find_described_tables(catalog, &mut found);
+                span.find_terms(catalog, &mut found);
             }
         }
     }
@@ -166,6 +170,15 @@ impl<'t> Span<'t> {
             ids.filter(|_| singular && !known)
                 .map(|id| Found::new(self.start, self.end, Meaning::Table(id), DESCRIBED_TABLE)),
         );
+    }
+
+    /// Metrics and named filters, by all of their name or a synonym.
+    fn find_terms(&self, catalog: &Catalog, found: &mut Vec<Found>) {
+        let Some(first) = self.stems.first() else { return };
+        let said: BTreeSet<&str> = self.stems.iter().copied().collect();
+        let is_said = |name: &Vec<String>| name.iter().map(String::as_str).collect::<BTreeSet<_>>() == said;
+        let terms = catalog.terms_with(first).filter(|term| term.names.iter().any(is_said));
+        found.extend(terms.map(|term| Found::new(self.start, self.end, term.meaning.clone(), DECLARED_TERM)));
     }
 
     fn table_score(&self, name: &[String]) -> f32 {

@@ -1,7 +1,9 @@
 //! A question as tokens: words, numbers, quoted texts, dates and the marks between them.
 //!
 //! Dates and periods become half-open ranges of days here, so that nobody below thinks about months. Relative dates
-//! ("last month") are words like any other: this module knows no clock.
+//! ("last month") are words like any other until [`relative`] is told what day it is.
+
+pub mod relative;
 
 use chrono::{Months, NaiveDate};
 

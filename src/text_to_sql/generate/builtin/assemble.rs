@@ -23,6 +23,7 @@ pub fn assemble(reader: &mut Reader) -> Option<Plan> {
     group_plain_outputs(reader, &mut plan);
     set_distinct(reader, &mut plan);
     leave_out(&mut plan, left_out);
+    reader.add_default_filters(&mut plan);
     plan.complete_tables(reader.catalog);
     (!plan.outputs.is_empty()).then_some(plan)
 }
@@ -102,6 +103,15 @@ pub fn count_each_once(reader: &mut Reader, plan: &mut Plan, joins: &JoinTree) {
                 0.4,
                 format!("rows of {} are counted once for every row joined to them", catalog.table(table).table.name),
             ),
+        }
+    }
+    let asked = reader.count.as_ref().is_some_and(|count| count.distinct);
+    for output in plan.outputs.iter_mut().filter(|_| !asked) {
+        if let Expression::CountDistinct(column) = *output
+            && catalog.single_key(catalog.table_of(column)) == Some(column)
+            && !joins.repeats(catalog, catalog.table_of(column))
+        {
+            *output = Expression::CountRows;
         }
     }
     let repeated =
@@ -291,6 +301,13 @@ fn add_superlative(reader: &mut Reader, plan: &mut Plan) {
     match superlative {
         Superlative::Column { column, descending, mention } => {
             order_by_column(reader, plan, column, descending, mention)
+        }
+        Superlative::Metric { table, metric, descending } => {
+            plan.order = vec![Order { expression: Expression::Metric(table, metric), descending }];
+            if plan.groups.is_empty() && !group_by_head(reader, plan, Some(table)) {
+                plan.groups = reader.catalog.row_columns(table).into_iter().map(Expression::Column).collect();
+            }
+            plan.add_table(table);
         }
         Superlative::Rows { table, descending } => {
             plan.add_table(table);

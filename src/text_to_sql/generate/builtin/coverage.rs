@@ -3,6 +3,7 @@
 //! Confidence is a product of factors, one for each doubt. It is no probability from a model: the factors were set by
 //! hand and only their order and the threshold were checked against questions with known answers.
 
+use super::joins::{self, JoinTree};
 use super::plan::{Condition, Expression, Function, Query};
 use super::reader::{Choice, Kind, Reader, Settled};
 use crate::text_to_sql::explain::list;
@@ -23,6 +24,8 @@ const OTHER_CHOICE: f32 = 0.6;
 /// Which tables to join is often a guess, and the more so the longer the way.
 const FIRST_JOIN: f32 = 0.82;
 const FURTHER_JOIN: f32 = 0.75;
+/// Which of several equally short ways is meant is not known, but each is better than leaving a table out.
+const EQUAL_WAYS: f32 = 0.6;
 /// Superlatives and limits on counts have more readings than lists.
 const SELECTED_GROUP: f32 = 0.88;
 
@@ -171,9 +174,11 @@ const NOT_COVERED: &[(&[&str], &str)] = &[
     (&["compared", "versus", "vs"], "compare two results"),
 ];
 
-/// Units of time that "last", "this" or "past" makes relative to today.
-const TIME_UNITS: &[&str] =
-    &["day", "days", "week", "weeks", "month", "months", "quarter", "quarters", "year", "years"];
+/// Verbs that change data, at the beginning of a request.
+const CHANGES: &[&str] = &[
+    "delete", "remove", "drop", "insert", "update", "truncate", "erase", "add", "create", "alter", "set", "rename",
+    "grant", "revoke", "replace", "clear",
+];
 
 /// Why a question cannot be read at all.
 pub fn beyond_reading(tokens: &[Token], catalog: &Catalog) -> Option<String> {
@@ -183,7 +188,20 @@ pub fn beyond_reading(tokens: &[Token], catalog: &Catalog) -> Option<String> {
     if tokens.is_empty() {
         return Some("The question has no words.".to_owned());
     }
+    if let Some(verb) = asks_for_change(tokens) {
+        return Some(format!("The request is to {verb} something, and questions only read: nothing was changed."));
+    }
     (tokens.len() > MAX_TOKENS).then(|| format!("The question has more than {MAX_TOKENS} words; ask a shorter one."))
+}
+
+/// The verb of a request to change data: "please delete all orders", "can you drop the table".
+fn asks_for_change(tokens: &[Token]) -> Option<&str> {
+    let polite = |token: &&Token| {
+        matches!(token.lower.as_str(), "please" | "can" | "could" | "would" | "you" | "now" | "kindly" | "just")
+            || token.is_mark()
+    };
+    let first = tokens.iter().find(|token| !polite(token))?;
+    CHANGES.contains(&first.lower.as_str()).then_some(first.lower.as_str())
 }
 
 /// Why the grammar cannot express what the question asks.
@@ -204,16 +222,6 @@ pub fn beyond_grammar(tokens: &[Token], mentions: &[Mention]) -> Option<String> 
                 tokens[at].text
             ));
         }
-        let relative = matches!(word(at), "last" | "this" | "past" | "previous" | "next" | "current");
-        let unit = TIME_UNITS.contains(&word(at + 1))
-            || (tokens.get(at + 1).is_some_and(|token| token.number().is_some()) && TIME_UNITS.contains(&word(at + 2)));
-        if relative && unit {
-            return Some(format!(
-                "The question says \"{} {}\"; name the dates instead, as in \"in 2024\" or \"between 2024-01-01 and 2024-03-31\".",
-                word(at),
-                word(at + 1)
-            ));
-        }
     }
     None
 }
@@ -231,7 +239,11 @@ pub fn unconnected(catalog: &Catalog, tables: &[TableId]) -> String {
 pub fn doubt_joins(reader: &mut Reader, Query { plan, joins }: &Query) {
     if joins.ambiguous {
         let names: Vec<String> = joins.tables().map(|table| reader.catalog.table(table).table.name.clone()).collect();
-        reader.assume(0.35, format!("there are several ways to join {}", list(&names, "and")));
+        reader.assume(EQUAL_WAYS, format!("there are several ways to join {}", list(&names, "and")));
+        let ways: Vec<String> = ways(reader.catalog, joins, joins);
+        if reader.chose(Choice::OtherPath) {
+            reader.assume(1.0, format!("they are joined by {}", list(&ways, "and")));
+        }
     }
     for step in 0..joins.steps.len() {
         reader.doubt(if step == 0 { FIRST_JOIN } else { FURTHER_JOIN });
@@ -253,6 +265,30 @@ pub fn doubt_joins(reader: &mut Reader, Query { plan, joins }: &Query) {
     if averages > 0 && plan.conditions.len() > averages {
         reader.doubt(0.85);
     }
+}
+
+/// What to ask back, where the query took one of several ways that are equally good.
+pub fn clarification(reader: &Reader, Query { plan, joins }: &Query) -> Option<String> {
+    let columns = plan.columns();
+    let rival = reader.rivals.iter().find(|rival| columns.contains(&rival.column));
+    rival.map(|rival| rival.question.clone()).or_else(|| {
+        let undecided = joins.ambiguous && !reader.chose(Choice::OtherPath);
+        let other = joins::connect_otherwise(reader.catalog, &plan.tables).filter(|_| undecided)?;
+        let (one, two) = (ways(reader.catalog, joins, &other), ways(reader.catalog, &other, joins));
+        let differ = !one.is_empty() && !two.is_empty();
+        differ.then(|| format!("How do they belong together: by {}, or by {}?", list(&one, "and"), list(&two, "and")))
+    })
+}
+
+/// The columns by which a tree joins, those that another joins by too left out unless it is the same tree.
+fn ways(catalog: &Catalog, joins: &JoinTree, other: &JoinTree) -> Vec<String> {
+    let shared = |edge: usize| joins != other && other.steps.iter().any(|step| step.edge == edge);
+    let own = joins.steps.iter().filter(|step| !shared(step.edge)).map(|step| catalog.edge(step.edge));
+    let named = own.filter_map(|edge| edge.pairs.first()).map(|(child, _)| {
+        let entry = catalog.column(*child);
+        format!("{}.{}", catalog.table(entry.table).table.name, entry.column.name)
+    });
+    named.collect()
 }
 
 /// Content words that no part of the plan explains.

@@ -35,7 +35,7 @@ fn choices(taken: &[Choice]) -> Vec<f32> {
             }
             Choice::Kind { kind: Kind::Table, .. } => 1,
             Choice::Kind { kind: Kind::Column, .. } => 2,
-            Choice::Kind { kind: Kind::Value, .. } => 3,
+            Choice::Kind { kind: Kind::Value | Kind::Term, .. } => 3,
             Choice::Drop { .. } => 4,
             Choice::FlipDistinct => 5,
             Choice::FlipSuperlative => 6,
@@ -52,6 +52,7 @@ fn choices(taken: &[Choice]) -> Vec<f32> {
             Choice::ShowAll => 17,
             Choice::NoAbsence => 18,
             Choice::ShowKeys => 19,
+            Choice::OtherPath | Choice::OtherDate => 20,
         };
         kinds[at] += 1.0;
     }
@@ -333,7 +334,7 @@ fn agreement(said: &Said, made: &Made) -> Vec<f32> {
 
 /// What of the question the query does not reflect.
 fn coverage(reader: &Reader, made: &Made, unused: &[String]) -> Vec<f32> {
-    let mut of_kind = [[0.0_f32; 3]; 3];
+    let mut of_kind = [[0.0_f32; 3]; 4];
     for mention in reader.mentions.iter().filter(|mention| !mention.dropped || !mention.candidates.is_empty()) {
         let top = mention.candidates.first().map_or(0.0, |candidate| candidate.score);
         let hit = hit(mention, made);
@@ -370,6 +371,7 @@ fn hit(mention: &Settled, made: &Made) -> f32 {
             made.columns.contains(column) && made.literals.contains(&value.to_lowercase())
         }
         Meaning::Literal(text) => made.literals.contains(&text.to_lowercase()),
+        Meaning::Metric(table, _) | Meaning::Filter(table, _) => made.tables.contains(table),
     };
     let reflected = mention.candidates.iter().filter(|candidate| reflected(&candidate.meaning));
     reflected.map(|candidate| candidate.score).fold(0.0, f32::max)

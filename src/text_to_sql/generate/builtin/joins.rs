@@ -41,18 +41,38 @@ pub struct Step {
 
 /// The tree over these tables, or `None` where no keys connect them.
 pub fn connect(catalog: &Catalog, tables: &[TableId]) -> Option<JoinTree> {
-    tables.iter().filter_map(|root| grow(catalog, *root, tables)).min_by_key(|tree| tree.cost)
+    connect_by(catalog, tables, Tied::First)
+}
+
+/// A tree that is as cheap and takes another way wherever there is one.
+pub fn connect_otherwise(catalog: &Catalog, tables: &[TableId]) -> Option<JoinTree> {
+    connect_by(catalog, tables, Tied::Last)
+}
+
+/// Which of several equally short ways is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tied {
+    First,
+    Last,
+}
+
+fn connect_by(catalog: &Catalog, tables: &[TableId], tied: Tied) -> Option<JoinTree> {
+    tables.iter().filter_map(|root| grow(catalog, *root, tables, tied)).min_by_key(|tree| tree.cost)
 }
 
 /// The shortest way from one table to another.
 pub fn path(catalog: &Catalog, from: TableId, to: TableId) -> Option<Vec<Step>> {
-    let steps = Paths::from(catalog, &[from]).steps_to(to);
+    let steps = Paths::from(catalog, &[from], Tied::First).steps_to(to);
     (!steps.is_empty()).then_some(steps)
 }
 
 /// What the shortest way to each table within reach of these costs.
 pub fn distances(catalog: &Catalog, starts: &[TableId]) -> HashMap<TableId, Cost> {
-    Paths::from(catalog, starts).reached.into_iter().map(|(table, reached)| (table, reached.cost)).collect()
+    Paths::from(catalog, starts, Tied::First)
+        .reached
+        .into_iter()
+        .map(|(table, reached)| (table, reached.cost))
+        .collect()
 }
 
 impl JoinTree {
@@ -91,7 +111,7 @@ fn is_one_to_one(catalog: &Catalog, edge: &Edge) -> bool {
     matches!(edge.pairs[..], [(child, _)] if catalog.column(child).is_unique)
 }
 
-fn grow(catalog: &Catalog, root: TableId, tables: &[TableId]) -> Option<JoinTree> {
+fn grow(catalog: &Catalog, root: TableId, tables: &[TableId], tied: Tied) -> Option<JoinTree> {
     let mut tree = JoinTree { root, steps: Vec::new(), cost: 0, ambiguous: false };
     loop {
         let inside: Vec<TableId> = tree.tables().collect();
@@ -99,7 +119,7 @@ fn grow(catalog: &Catalog, root: TableId, tables: &[TableId]) -> Option<JoinTree
         if missing.is_empty() {
             return Some(tree);
         }
-        let paths = Paths::from(catalog, &inside);
+        let paths = Paths::from(catalog, &inside, tied);
         let (cost, nearest) = missing.iter().filter_map(|table| Some((paths.cost(*table)?, *table))).min()?;
         tree.cost += cost;
         tree.ambiguous |= paths.is_ambiguous(nearest);
@@ -119,7 +139,7 @@ struct Reached {
 }
 
 impl Paths {
-    fn from(catalog: &Catalog, starts: &[TableId]) -> Self {
+    fn from(catalog: &Catalog, starts: &[TableId], tied: Tied) -> Self {
         let mut reached: HashMap<TableId, Reached> =
             starts.iter().map(|table| (*table, Reached { cost: 0, by: None, ways: 1 })).collect();
         let mut queue: BinaryHeap<Reverse<(Cost, TableId)>> = starts.iter().map(|table| Reverse((0, *table))).collect();
@@ -136,7 +156,12 @@ impl Paths {
                 match known {
                     _ if cost > MAX_PATH => {}
                     Some(known) if known.cost < cost => {}
-                    Some(known) if known.cost == cost => known.ways = known.ways.saturating_add(ways),
+                    Some(known) if known.cost == cost => {
+                        known.ways = known.ways.saturating_add(ways);
+                        if tied == Tied::Last && known.by.is_some() {
+                            known.by = Some((table, index));
+                        }
+                    }
                     _ => {
                         reached.insert(next, Reached { cost, by: Some((table, index)), ways });
                         queue.push(Reverse((cost, next)));

@@ -13,6 +13,8 @@ pub struct Plan {
     pub conditions: Vec<Condition>,
     /// One condition is enough instead of all.
     pub any_condition: bool,
+    /// Conditions that hold besides.
+    pub always: Vec<Condition>,
     pub groups: Vec<Expression>,
     pub having: Option<Having>,
     pub order: Vec<Order>,
@@ -257,6 +259,7 @@ impl Plan {
             tables: table.into_iter().collect(),
             conditions: Vec::new(),
             any_condition: false,
+            always: Vec::new(),
             groups: Vec::new(),
             having: None,
             order: Vec::new(),
@@ -287,7 +290,7 @@ impl Plan {
 
     /// The conditions on rows, those of sides among them.
     pub fn filters(&self) -> impl Iterator<Item = &Condition> {
-        self.conditions.iter().chain(&self.sides)
+        self.conditions.iter().chain(&self.always).chain(&self.sides)
     }
 
     fn expressions(&self) -> impl Iterator<Item = Expression> + '_ {

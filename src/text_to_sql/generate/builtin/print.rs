@@ -25,10 +25,7 @@ impl Printer<'_> {
         let top = plan.limit.filter(|_| tops).map(|limit| format!("top ({limit}) ")).unwrap_or_default();
         let mut lines = vec![format!("select {distinct}{top}{}", outputs.join(", ")), self.from()];
         lines.extend(self.joins.steps.iter().map(|step| self.join(step.table, step.edge)));
-        if !plan.conditions.is_empty() {
-            let conditions: Vec<String> = plan.conditions.iter().map(|condition| self.condition(condition)).collect();
-            lines.push(format!("where {}", conditions.join(if plan.any_condition { " or " } else { " and " })));
-        }
+        lines.extend(self.filters(plan).map(|conditions| format!("where {conditions}")));
         if !plan.groups.is_empty() {
             let groups: Vec<String> = plan.groups.iter().map(|group| self.expression(*group)).collect();
             lines.push(format!("group by {}", groups.join(", ")));
@@ -47,6 +44,16 @@ impl Printer<'_> {
             lines.push(print(self.catalog, other));
         }
         lines.join("\n")
+    }
+
+    fn filters(&self, plan: &Plan) -> Option<String> {
+        let said: Vec<String> = plan.conditions.iter().map(|condition| self.condition(condition)).collect();
+        let always: Vec<String> = plan.always.iter().map(|condition| self.condition(condition)).collect();
+        let any = plan.any_condition && said.len() > 1;
+        let said = said.join(if any { " or " } else { " and " });
+        let said = if any && !always.is_empty() { format!("({said})") } else { said };
+        let all: Vec<String> = std::iter::once(said).filter(|said| !said.is_empty()).chain(always).collect();
+        (!all.is_empty()).then(|| all.join(" and "))
     }
 
     fn from(&self) -> String {

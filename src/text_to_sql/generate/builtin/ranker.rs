@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::text_to_sql::generate::Draft;
+use crate::text_to_sql::generate::{DEFAULT_MIN_CONFIDENCE, Draft};
 
 /// What a draft gave when it ran under a cap of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,16 +54,20 @@ fn hash(thing: &impl Hash) -> u64 {
     hasher.finish()
 }
 
+/// What is asked back is not run unasked.
+const ASKED_BACK: f32 = DEFAULT_MIN_CONFIDENCE - 0.01;
+
 /// Orders drafts by how likely they are right, and says so in their confidence. `facts` has one entry a draft, in the
 /// same order: what it gave, where it ran.
-pub fn rerank(drafts: &mut Vec<Draft>, facts: &[Option<ResultFacts>]) {
+pub fn rerank(drafts: &mut [Draft], facts: &[Option<ResultFacts>]) {
     let ensemble = if facts.iter().any(Option::is_some) { &RANKER.ran } else { &RANKER.unrun };
     if drafts.iter().any(|draft| draft.features.0.is_empty()) {
         return;
     }
     let features = features(drafts, facts);
     for (draft, features) in drafts.iter_mut().zip(features) {
-        draft.confidence = ensemble.probability(&features);
+        let probability = ensemble.probability(&features);
+        draft.confidence = if draft.clarification.is_some() { probability.min(ASKED_BACK) } else { probability };
     }
     drafts.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
 }

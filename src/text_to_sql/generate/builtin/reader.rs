@@ -14,6 +14,7 @@ mod numbers;
 mod outputs;
 mod ranking;
 mod sets;
+mod terms;
 
 pub use negation::Absence;
 pub use sets::Combination;
@@ -74,11 +75,15 @@ pub enum Choice {
     NoAbsence,
     /// Rows are shown by their key, not by name.
     ShowKeys,
+    /// The tables are joined by another way that is as short.
+    OtherPath,
+    /// The next of several dates of the table.
+    OtherDate,
 }
 
 impl Choice {
     /// Those that every question has.
-    pub const GENERAL: [Choice; 18] = [
+    pub const GENERAL: [Choice; 20] = [
         Choice::FlipDistinct,
         Choice::FlipSuperlative,
         Choice::OnlyNeededTables,
@@ -97,6 +102,8 @@ impl Choice {
         Choice::ShowAll,
         Choice::NoAbsence,
         Choice::ShowKeys,
+        Choice::OtherPath,
+        Choice::OtherDate,
     ];
 
     /// Whether two decisions are about different things.
@@ -115,6 +122,8 @@ pub enum Kind {
     Table,
     Column,
     Value,
+    /// A metric or a named filter.
+    Term,
 }
 
 /// A mention with its meaning settled.
@@ -148,6 +157,8 @@ pub enum Superlative {
     Column { column: ColumnId, descending: bool, mention: Option<usize> },
     /// What has the most rows of a table.
     Rows { table: TableId, descending: bool },
+    /// The rows or groups at one end of a declared figure.
+    Metric { table: TableId, metric: usize, descending: bool },
     /// What occurs most often.
     Frequency { descending: bool, at: usize },
 }
@@ -176,6 +187,15 @@ pub struct Doubt {
     pub assumption: Option<String>,
 }
 
+/// A column that was chosen although another fits as well.
+pub struct Rival {
+    pub column: ColumnId,
+    pub question: String,
+}
+
+/// Columns whose weights differ by less fit equally well.
+const EQUALLY_WELL: f32 = 0.004;
+
 pub struct Reader<'a> {
     pub catalog: &'a Catalog,
     pub tokens: &'a [Token],
@@ -194,6 +214,8 @@ pub struct Reader<'a> {
     /// The last condition is on a set of its own.
     pub split: Option<SetOperation>,
     pub sides: Vec<Condition>,
+    /// Filters that the question speaks of, for or against.
+    pub spoken_filters: Vec<(TableId, usize)>,
     pub having: Option<(Having, Option<TableId>)>,
     pub limit: Option<u64>,
     pub superlative: Option<Superlative>,
@@ -208,6 +230,8 @@ pub struct Reader<'a> {
     region: Vec<bool>,
     pub everything: bool,
     pub doubts: Vec<Doubt>,
+    /// Columns that fit the question equally well, and what to ask about them.
+    pub rivals: Vec<Rival>,
     /// What the grammar does not cover, as a sentence.
     pub missing: Option<String>,
 }
@@ -218,6 +242,7 @@ pub fn read<'a>(catalog: &'a Catalog, tokens: &'a [Token], mentions: &[Mention],
     reader.settle();
     reader.find_region();
     reader.read_values();
+    reader.read_terms();
     reader.read_flags();
     reader.read_limit();
     reader.read_average_comparison();
@@ -263,6 +288,7 @@ impl<'a> Reader<'a> {
             absence: None,
             split: None,
             sides: Vec::new(),
+            spoken_filters: Vec::new(),
             having: None,
             limit: None,
             superlative: None,
@@ -275,6 +301,7 @@ impl<'a> Reader<'a> {
             region: vec![false; tokens.len()],
             everything: false,
             doubts: Vec::new(),
+            rivals: Vec::new(),
             missing: None,
         }
     }
@@ -559,8 +586,15 @@ impl<'a> Reader<'a> {
         if let Some(rival) = rival.filter(|rival| !self.are_joined_by(column, *rival)) {
             self.assume(0.6, format!("\"{}\" could also be {}", self.phrase(index), self.name(rival)));
         }
-        if score < 0.75 {
-            self.assume(0.8, format!("\"{}\" is {}", self.phrase(index), self.name(column)));
+        let equal = columns.get(1).filter(|rival| rank == 0 && rival.0 > weight - EQUALLY_WELL).map(|rival| rival.1);
+        if let Some(equal) = equal.filter(|equal| !self.are_joined_by(column, *equal)) {
+            let phrase = self.phrase(index);
+            let question = format!("Which \"{phrase}\" is meant: {} or {}?", self.name(column), self.name(equal));
+            self.rivals.push(Rival { column, question });
+        }
+        if score < 0.75 || rank > 0 {
+            let factor = if score < 0.75 { 0.8 } else { 1.0 };
+            self.assume(factor, format!("\"{}\" is {}", self.phrase(index), self.name(column)));
         }
         self.doubt_own_reference(index, column);
         let mention = &mut self.mentions[index];
@@ -694,12 +728,13 @@ pub fn kind_of(candidate: &Candidate) -> Kind {
         Meaning::Table(_) => Kind::Table,
         Meaning::Column(_) => Kind::Column,
         Meaning::Value(..) | Meaning::PartOf(..) | Meaning::Literal(_) => Kind::Value,
+        Meaning::Metric(..) | Meaning::Filter(..) => Kind::Term,
     }
 }
 
 fn table_of(meaning: &Meaning) -> Option<TableId> {
     match meaning {
-        Meaning::Table(table) => Some(*table),
+        Meaning::Table(table) | Meaning::Metric(table, _) | Meaning::Filter(table, _) => Some(*table),
         _ => None,
     }
 }
@@ -707,7 +742,7 @@ fn table_of(meaning: &Meaning) -> Option<TableId> {
 fn column_of(meaning: &Meaning) -> Option<ColumnId> {
     match meaning {
         Meaning::Column(column) | Meaning::Value(column, _) | Meaning::PartOf(column, _) => Some(*column),
-        Meaning::Table(_) | Meaning::Literal(_) => None,
+        Meaning::Table(_) | Meaning::Literal(_) | Meaning::Metric(..) | Meaning::Filter(..) => None,
     }
 }
 

@@ -35,6 +35,10 @@ fn clauses(catalog: &Catalog, Query { plan, joins }: &Query) -> String {
         let conditions: Vec<String> = plan.conditions.iter().map(|condition| words.condition(condition)).collect();
         text.push_str(&format!(", only where {}", list(&conditions, if plan.any_condition { "or" } else { "and" })));
     }
+    let always: Vec<String> = plan.always.iter().map(|condition| words.condition(condition)).collect();
+    if !always.is_empty() {
+        text.push_str(&format!(", always where {}", list(&always, "and")));
+    }
     let groups = words.groups(&plan.groups);
     if !groups.is_empty() {
         text.push_str(&format!(", for each {}", list(&groups, "and")));

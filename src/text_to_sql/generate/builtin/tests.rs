@@ -1,5 +1,7 @@
 //! The generator on a small made-up shop, as SQL for both engines, and on input that nobody should send.
 
+mod intents;
+
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -88,8 +90,13 @@ fn today() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 7, 16).unwrap()
 }
 
+/// As the rules have it, so that no test of the grammar depends on the ranker's weights.
 fn generate(question: &str, schema: &Schema) -> Generated {
-    super::generate(question, &Catalog::new(Arc::new(schema.clone())), today())
+    let catalog = Catalog::new(Arc::new(schema.clone()));
+    match super::read_all(question, &catalog, today()) {
+        Ok(drafts) => Generated::Drafts(drafts),
+        Err(reason) => Generated::Declined(reason),
+    }
 }
 
 fn drafts(question: &str, schema: &Schema) -> Vec<Draft> {
@@ -472,7 +479,14 @@ fn two_equally_short_ways_to_join_are_a_guess() {
     schema.tables[2].foreign_keys.push(second);
     let draft = drafts("number of orders of customers in Germany", &schema).swap_remove(0);
     assert!(draft.assumptions.iter().any(|text| text.starts_with("there are several ways to join")), "{draft:?}");
+    assert_eq!(
+        draft.clarification.as_deref(),
+        Some("How do they belong together: by orders.customer_id, or by orders.referred_by?")
+    );
     assert!(draft.confidence < DEFAULT_MIN_CONFIDENCE);
+    let others = drafts("number of orders of customers in Germany", &schema);
+    let named = |text: &String| text == "they are joined by orders.referred_by";
+    assert!(others.iter().any(|draft| draft.assumptions.iter().any(named)), "{others:?}");
 }
 
 #[test]
@@ -483,10 +497,8 @@ fn a_sum_over_repeated_rows_is_far_below_the_threshold() {
 
 #[test]
 fn what_the_grammar_does_not_cover_is_declined_by_name() {
-    insta::assert_snapshot!(declined("Which customers have no orders?"), @r#"The question says "no", and the builtin generator cannot leave things out yet."#);
-    insta::assert_snapshot!(declined("customers except those in France"), @r#"The question says "except", and the builtin generator cannot leave things out yet."#);
-    insta::assert_snapshot!(declined("What percentage of orders is shipped?"), @r#"The question says "percentage", and the builtin generator cannot compute shares and ratios yet."#);
-    insta::assert_snapshot!(declined("How many orders were placed last month?"), @r#"The question says "last month"; name the dates instead, as in "in 2024" or "between 2024-01-01 and 2024-03-31"."#);
+    insta::assert_snapshot!(declined("What is the median total of orders?"), @r#"The question says "median", and the builtin generator cannot compute statistics beyond sums and averages yet."#);
+    insta::assert_snapshot!(declined("Please delete all orders"), @"The request is to delete something, and questions only read: nothing was changed.");
     insta::assert_snapshot!(declined("What is the meaning of life?"), @"No word of the question names a table, a column or a known value of this database.");
     insta::assert_snapshot!(declined(""), @"The question has no words.");
     insta::assert_snapshot!(declined(&"customers ".repeat(200)), @"The question has more than 120 words; ask a shorter one.");

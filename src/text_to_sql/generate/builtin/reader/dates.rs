@@ -1,7 +1,8 @@
 //! Which date a question means: "shipped in 2025" says so by its verb, "placed in 2025" by what it says of the table,
 //! "in 2025" hardly at all. Whatever is not said is an assumption, and lowers the confidence.
 
-use super::{Kind, Reader, Settled};
+use super::{Choice, Kind, Reader, Rival, Settled};
+use crate::text_to_sql::explain::list;
 use crate::text_to_sql::generate::builtin::plan::{Comparison, Condition};
 use crate::text_to_sql::link::catalog::{ColumnId, Holds};
 use crate::text_to_sql::link::words::is_generic_verb;
@@ -48,6 +49,11 @@ impl Reader<'_> {
             return Some(column);
         }
         let (column, factor) = self.likely_date(verb, &own)?;
+        if factor == UNSAID && !self.chose(Choice::OtherDate) {
+            let names: Vec<String> = own.iter().map(|date| self.name(*date)).collect();
+            let question = format!("Which date is meant: {}?", list(&names, "or"));
+            self.rivals.push(Rival { column, question });
+        }
         self.assume(factor, format!("the date meant is {}", self.name(column)));
         Some(column)
     }
@@ -88,6 +94,11 @@ impl Reader<'_> {
         let words = (0..self.tokens.len()).filter(|at| !self.is_table_at(*at));
         let said = words.filter_map(|at| self.date_called(at, dates)).next();
         let own = dates.iter().copied().find(|column| self.is_own_date(*column));
+        if self.chose(Choice::OtherDate) {
+            let first = own.unwrap_or(first);
+            let other = dates.iter().copied().find(|column| *column != first)?;
+            return Some((other, UNSAID));
+        }
         Some(said.map_or((own.unwrap_or(first), UNSAID), |column| (column, WORD_MATCHES)))
     }
 

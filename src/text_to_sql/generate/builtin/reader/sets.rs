@@ -1,7 +1,7 @@
 //! How several conditions belong together: all of them, any one, or as two sets of rows of which one takes what both
 //! have, either has, or the one has and the other has not.
 
-use super::{Choice, Kind, Placed, Reader};
+use super::{Choice, Placed, Reader};
 use crate::text_to_sql::generate::builtin::plan::{Comparison, Condition, Literal, SetOperation};
 use crate::text_to_sql::link::catalog::ColumnId;
 
@@ -119,11 +119,6 @@ impl Reader<'_> {
             None => counted && !self.mentions.is_empty(),
         };
         same && any
-    }
-
-    /// Whether two mentions of values were read as two sets.
-    pub(super) fn reads_both(&self) -> bool {
-        self.split.is_some() && self.mentions.iter().any(|mention| mention.kind == Kind::Value)
     }
 }
 

@@ -1,0 +1,186 @@
+//! What is asked beyond lists and counts: leaving out, sets, shares, differences, periods of today, and the terms that
+//! people declared.
+
+use super::{best, shop, sql};
+use crate::text_to_sql::generate::Draft;
+use crate::text_to_sql::schema::{Engine, Metric, NamedFilter, Schema};
+
+/// The SQL of the best draft on one line.
+fn line(question: &str, engine: Engine) -> String {
+    best(question, engine).sql.replace('\n', " ")
+}
+
+fn flat(draft: &Draft) -> String {
+    draft.sql.replace('\n', " ")
+}
+
+#[test]
+fn rows_without_rows_of_another_table_are_those_not_referred_to() {
+    insta::assert_snapshot!(sql("Which customers have no orders?"), @"
+    select name
+    from customers
+    where id not in (select customer_id from orders)
+    ");
+}
+
+#[test]
+fn a_key_that_may_be_null_hides_nothing() {
+    let mut schema = shop(Engine::Postgres);
+    schema.tables[2].columns[1].nullable = true;
+    let draft = super::drafts("Which customers have no orders?", &schema).swap_remove(0);
+    assert!(draft.sql.ends_with("(select customer_id from orders where customer_id is not null)"), "{}", draft.sql);
+}
+
+#[test]
+fn what_is_left_out_carries_its_own_conditions() {
+    assert_eq!(
+        line("Which customers have no orders that are cancelled?", Engine::Sqlite),
+        "select name from customers where id not in (select customer_id from orders where status = 'cancelled')"
+    );
+}
+
+#[test]
+fn a_negated_value_is_a_condition_turned_round() {
+    for (question, condition) in [
+        ("names of customers not in France", "country <> 'France'"),
+        ("names of customers from countries other than Spain", "country <> 'Spain'"),
+        ("names of products whose name does not contain \"pro\"", "name not like '%pro%'"),
+    ] {
+        let sql = line(question, Engine::Sqlite);
+        assert!(sql.ends_with(condition), "{question}: {sql}");
+    }
+    let sql = line("names of products whose name does not contain \"pro\"", Engine::Postgres);
+    assert!(sql.ends_with("name not ilike '%pro%'"), "{sql}");
+}
+
+#[test]
+fn both_values_of_one_column_are_two_sets() {
+    let draft = best("Which customers have orders that are both shipped and cancelled?", Engine::Sqlite);
+    let sql = flat(&draft);
+    assert!(sql.contains("status = 'shipped' intersect select"), "{sql}");
+    assert!(sql.ends_with("status = 'cancelled'"), "{sql}");
+    assert!(draft.explanation.contains("of these, those that are also"), "{}", draft.explanation);
+}
+
+#[test]
+fn a_share_is_a_percentage_of_rows() {
+    for engine in Engine::ALL {
+        let sql = line("What percentage of orders is shipped?", engine).replace(['`', '[', ']'], "");
+        assert_eq!(sql, "select 100.0 * sum(case when status = 'shipped' then 1 else 0 end) / count(*) from orders");
+    }
+}
+
+#[test]
+fn the_difference_of_two_periods_is_one_figure() {
+    let draft = best("What is the difference between the number of orders in 2023 and 2024?", Engine::Sqlite);
+    assert_eq!(
+        flat(&draft),
+        "select sum(case when ordered_on >= '2024-01-01' and ordered_on < '2025-01-01' then 1 else 0 end) - \
+         sum(case when ordered_on >= '2023-01-01' and ordered_on < '2024-01-01' then 1 else 0 end) from orders"
+    );
+}
+
+#[test]
+fn periods_count_from_the_day_of_the_question() {
+    for (question, condition) in [
+        ("How many orders were placed last month?", "ordered_on >= '2026-06-01' and ordered_on < '2026-07-01'"),
+        ("How many orders were placed today?", "ordered_on >= '2026-07-16' and ordered_on < '2026-07-17'"),
+        ("How many orders were placed this year?", "ordered_on >= '2026-01-01' and ordered_on < '2027-01-01'"),
+        ("How many orders were placed in the last 7 days?", "ordered_on >= '2026-07-10' and ordered_on < '2026-07-17'"),
+    ] {
+        let sql = line(question, Engine::Mysql).replace('`', "");
+        assert_eq!(sql, format!("select count(*) from orders where {condition}"), "{question}");
+    }
+}
+
+#[test]
+fn all_rows_with_the_highest_value_are_a_reading_too() {
+    let drafts = super::drafts("Which product has the highest unit price?", &shop(Engine::Sqlite));
+    let all = "unitPrice = (select max(unitPrice) from products)";
+    assert!(drafts.iter().any(|draft| draft.sql.contains(all)), "{drafts:?}");
+}
+
+/// The shop with a metric on orders and filters on orders and customers.
+fn declared(engine: Engine) -> Schema {
+    let mut schema = shop(engine);
+    let text = str::to_owned;
+    schema.tables[2].metrics.push(Metric {
+        name: text("net revenue"),
+        synonyms: vec![text("Umsatz"), text("净收入")],
+        description: None,
+        expression: text("sum(total)"),
+        unit: Some(text("EUR")),
+    });
+    let filter = |name: &str, condition: &str, default: bool| NamedFilter {
+        name: text(name),
+        synonyms: Vec::new(),
+        description: None,
+        condition: text(condition),
+        default,
+    };
+    schema.tables[2].filters.push(filter("open", "status <> 'shipped'", false));
+    schema.tables[1].filters.push(filter("active", "is_active = 1", true));
+    schema.tables[1].synonyms.extend([text("Kunden"), text("客户")]);
+    schema.tables[1].columns[2].synonyms.push(text("Land"));
+    schema.tables[1].columns[2].sample_values.push(text("中国"));
+    schema
+}
+
+fn asked(question: &str) -> Draft {
+    super::drafts(question, &declared(Engine::Sqlite)).swap_remove(0)
+}
+
+#[test]
+fn a_metric_is_an_aggregate() {
+    assert_eq!(flat(&asked("What is the net revenue?")), "select sum(total) from orders");
+    let grouped = flat(&asked("net revenue for each status"));
+    assert_eq!(grouped, "select status, sum(total) from orders group by status");
+    let top = flat(&asked("Which status has the highest net revenue?"));
+    assert_eq!(top, "select status from orders group by status order by sum(total) desc limit 1");
+}
+
+#[test]
+fn a_metric_beside_other_tables_names_its_own() {
+    let sql = flat(&asked("net revenue for each country of all customers"));
+    assert!(sql.contains("sum(orders.total)") && sql.contains("group by customers.country"), "{sql}");
+}
+
+#[test]
+fn a_named_filter_is_a_condition() {
+    assert_eq!(
+        flat(&asked("How many open orders are there?")),
+        "select count(*) from orders where (status <> 'shipped')"
+    );
+}
+
+#[test]
+fn a_default_filter_holds_unless_the_question_speaks_against_it() {
+    let draft = asked("How many customers are in France?");
+    assert_eq!(flat(&draft), "select count(*) from customers where country = 'France' and (is_active = 1)");
+    assert!(draft.assumptions.contains(&"only active, by default".to_owned()), "{:?}", draft.assumptions);
+    for question in
+        ["How many of all customers are in France?", "How many customers are in France, including inactive?"]
+    {
+        assert!(!asked(question).sql.contains("is_active"), "{question}");
+    }
+}
+
+#[test]
+fn other_languages_link_through_synonyms_and_values() {
+    assert_eq!(
+        flat(&asked("Wie viele Kunden sind aus dem Land Spain?")),
+        "select count(*) from customers where country = 'Spain' and (is_active = 1)"
+    );
+    assert_eq!(
+        flat(&asked("中国有多少客户")),
+        "select count(*) from customers where country = '中国' and (is_active = 1)"
+    );
+    assert_eq!(flat(&asked("净收入是多少？")), "select sum(total) from orders");
+}
+
+#[test]
+fn a_name_with_a_letter_wrong_is_read_and_said() {
+    let draft = best("How many customers are in Germny?", Engine::Sqlite);
+    assert!(draft.sql.ends_with("country = 'Germany'"), "{}", draft.sql);
+    assert!(draft.assumptions.contains(&"\"Germny\" is read as \"Germany\"".to_owned()), "{:?}", draft.assumptions);
+}
