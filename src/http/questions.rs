@@ -1,8 +1,6 @@
 //! Questions to a database: what a question means after the one before, which examples are like it, who drafts; and the
 //! answer, which goes into the history.
 
-use std::time::Duration;
-
 use axum::{http::HeaderMap, response::Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -26,8 +24,6 @@ pub fn router() -> OpenApiRouter<App> {
 }
 
 const MAX_QUESTION: usize = 10_000;
-/// For all drafts of a language model together: a person waits.
-const DRAFTING: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -78,7 +74,7 @@ async fn ask(
 fn modelling(session: &Session<CanAsk>) -> Option<Modelling> {
     let language_model = session.language_model.clone()?;
     let (window, candidates) = (session.config.llm_context_tokens, session.config.llm_candidates);
-    Some(Modelling { language_model, window, candidates, deadline: DRAFTING })
+    Some(Modelling { language_model, window, candidates, deadline: session.config.llm_deadline })
 }
 
 /// Counts what a language model took, if it was asked.

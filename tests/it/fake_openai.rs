@@ -59,7 +59,7 @@ pub enum Behaviour {
     NoMarkOfTheEnd,
     /// A stream that does not say what it cost, although it was asked to.
     NoUsage,
-    /// A stream that ends because its longest length is reached.
+    /// A text that ends because its longest length is reached.
     CutShort,
     /// A stream of these bytes.
     Garbage(&'static [u8]),
@@ -91,6 +91,7 @@ struct Shared {
     /// Pieces of streams that were sent.
     pieces: AtomicUsize,
     obeys: AtomicBool,
+    refuses_formats: AtomicBool,
 }
 
 impl FakeOpenAi {
@@ -119,6 +120,11 @@ impl FakeOpenAi {
         self.shared.script.lock().expect("a lock").extend(behaviours);
     }
 
+    /// Takes back what is left of the script.
+    pub fn forget_script(&self) {
+        self.shared.script.lock().expect("a lock").clear();
+    }
+
     /// What the next completion says.
     pub fn say(&self, text: &str) {
         self.shared.texts.lock().expect("a lock").push_back(text.to_owned());
@@ -133,6 +139,11 @@ impl FakeOpenAi {
     /// system message declares.
     pub fn obey(&self) {
         self.shared.obeys.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on it is a server that knows no structured output: it refuses `response_format`, in OpenAI's words.
+    pub fn refuse_formats(&self) {
+        self.shared.refuses_formats.store(true, Ordering::SeqCst);
     }
 
     /// The requests so far that kept to the protocol.
@@ -191,6 +202,25 @@ struct ChatRequest {
     #[serde(default)]
     stream: bool,
     stream_options: Option<StreamOptions>,
+    response_format: Option<ResponseFormat>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+enum ResponseFormat {
+    Text,
+    JsonObject,
+    JsonSchema { json_schema: JsonSchema },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonSchema {
+    name: String,
+    #[serde(default, rename = "description")]
+    _description: Option<String>,
+    strict: Option<bool>,
+    schema: Value,
 }
 
 #[derive(Deserialize)]
@@ -227,6 +257,11 @@ async fn answer(
     };
     let body = serde_json::from_slice(&body).expect("checked");
     shared.seen.lock().expect("a lock").push(Seen { path: uri.path().to_owned(), body });
+    let formed = matches!(&request, Request::Chat(chat) if chat.response_format.is_some());
+    if formed && shared.refuses_formats.load(Ordering::SeqCst) {
+        let message = "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.";
+        return problem(StatusCode::BAD_REQUEST, "invalid_request_error", message);
+    }
     let behaviour = shared.script.lock().expect("a lock").pop_front().unwrap_or(Behaviour::Well);
     behave(shared, request, behaviour).await
 }
@@ -308,10 +343,53 @@ fn check_chat(body: &[u8]) -> Result<ChatRequest, String> {
     if request.stream_options.is_some() && !request.stream {
         return Err("The 'stream_options' parameter is only allowed when 'stream' is enabled.".to_owned());
     }
+    if let Some(ResponseFormat::JsonSchema { json_schema }) = &request.response_format {
+        check_format(json_schema)?;
+    }
     match request.temperature {
         Some(temperature) if !(0.0..=2.0).contains(&temperature) => Err("temperature must be 0 to 2".to_owned()),
         _ => Ok(request),
     }
+}
+
+/// The form of structured output, and in strict mode the subset of JSON Schema, that OpenAI publishes.
+fn check_format(format: &JsonSchema) -> Result<(), String> {
+    let lettered = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if format.name.is_empty() || format.name.len() > 64 || !format.name.chars().all(lettered) {
+        return Err(format!("Invalid 'response_format.json_schema.name': {:?}", format.name));
+    }
+    if format.schema["type"] != "object" {
+        return Err("schema must be a JSON Schema of 'type: \"object\"'".to_owned());
+    }
+    if format.strict == Some(true) { check_schema(&format.schema) } else { Ok(()) }
+}
+
+fn check_schema(schema: &Value) -> Result<(), String> {
+    const KEYWORDS: [&str; 8] =
+        ["type", "properties", "required", "additionalProperties", "items", "enum", "anyOf", "description"];
+    const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "object", "array", "null"];
+    let fields = schema.as_object().ok_or("a schema is an object")?;
+    if let Some(unknown) = fields.keys().find(|name| !KEYWORDS.contains(&name.as_str())) {
+        return Err(format!("In context=(), '{unknown}' is not permitted."));
+    }
+    let types: Vec<&Value> = match &schema["type"] {
+        Value::Array(types) => types.iter().collect(),
+        one => vec![one],
+    };
+    if !types.iter().all(|name| name.as_str().is_some_and(|name| TYPES.contains(&name))) {
+        return Err(format!("schema must have a 'type' key: {schema}"));
+    }
+    if let Some(properties) = schema["properties"].as_object() {
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        if schema["additionalProperties"] != false {
+            return Err("'additionalProperties' is required to be supplied and to be false.".to_owned());
+        }
+        if !properties.keys().all(|name| required.contains(&json!(name))) || required.len() != properties.len() {
+            return Err("'required' is required to be an array including every key in properties.".to_owned());
+        }
+        properties.values().try_for_each(check_schema)?;
+    }
+    if types.contains(&&json!("array")) { check_schema(&schema["items"]) } else { Ok(()) }
 }
 
 async fn behave(shared: Arc<Shared>, request: Request, behaviour: Behaviour) -> Response {
@@ -338,9 +416,10 @@ fn answer_well(shared: Arc<Shared>, request: Request, behaviour: &Behaviour) -> 
             let obeyed = shared.obeys.load(Ordering::SeqCst).then(|| obey(&request.messages));
             let text = obeyed.or(said).unwrap_or_else(|| DEFAULT_TEXT.to_owned());
             let tells_usage = request.stream_options.as_ref().is_some_and(|options| options.include_usage);
-            match request.stream {
+            // A stream without end comes unasked too.
+            match request.stream || matches!(behaviour, Behaviour::EndlessStream) {
                 true => streamed(shared, &text, tells_usage, behaviour),
-                false => whole(&completion(&request, &text), behaviour),
+                false => whole(&completion(&request, &text, behaviour), behaviour),
             }
         }
     }
@@ -375,14 +454,15 @@ fn whole(answer: &Value, behaviour: &Behaviour) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-fn completion(request: &ChatRequest, text: &str) -> Value {
+fn completion(request: &ChatRequest, text: &str, behaviour: &Behaviour) -> Value {
+    let reason = if matches!(behaviour, Behaviour::CutShort) { "length" } else { "stop" };
     json!({
         "id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": request.model,
         "choices": [{
             "index": 0,
             "message": {"role": "assistant", "content": text, "refusal": null},
             "logprobs": null,
-            "finish_reason": "stop"
+            "finish_reason": reason
         }],
         "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
     })

@@ -34,6 +34,7 @@ mod mysql;
 mod ocr;
 mod originals;
 mod questions;
+mod questions_model;
 mod rerank;
 mod retrieval;
 mod search;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use almanac::models::openai::{OpenAiEmbedder, OpenAiLanguageModel, Server};
-use almanac::models::{Embedder, Ending, LanguageModel, ModelError, Passage, Prompt, Said, Usage};
+use almanac::models::{AnswerFormat, Embedder, Ending, LanguageModel, ModelError, Passage, Prompt, Said, Usage};
 use futures::StreamExt;
 
 use crate::fake_openai::{Behaviour, DEFAULT_TEXT, DIMENSIONS, FakeOpenAi, KEY, vector};
@@ -188,6 +188,49 @@ async fn a_completion_tells_what_it_cost() {
     let completion = language_model(&fake).complete(&prompt(PATIENT)).await.expect("a completion");
     assert_eq!((completion.text.as_str(), completion.usage), ("select 1", Some(USAGE)));
     assert_eq!(fake.seen()[0].body["max_tokens"], 100);
+}
+
+#[tokio::test]
+async fn an_answer_of_a_form_is_asked_for_as_structured_output_until_the_server_refuses() {
+    let fake = FakeOpenAi::start().await;
+    let model = language_model(&fake);
+    let schema = serde_json::json!({"type": "object", "properties": {"sql": {"type": ["string", "null"]}},
+        "required": ["sql"], "additionalProperties": false});
+    let formed = Prompt { format: Some(AnswerFormat { name: "query", schema: schema.clone() }), ..prompt(PATIENT) };
+    model.complete(&formed).await.expect("a completion");
+    model.complete(&prompt(PATIENT)).await.expect("a completion");
+    fake.refuse_formats();
+    for _ in 0..2 {
+        assert_eq!(model.complete(&formed).await.map(|said| said.text).as_deref(), Ok(DEFAULT_TEXT));
+    }
+    let asked: Vec<_> = fake.seen().iter().map(|seen| seen.body["response_format"].clone()).collect();
+    let format = serde_json::json!({"type": "json_schema",
+        "json_schema": {"name": "query", "strict": true, "schema": schema}});
+    let none = serde_json::Value::Null;
+    assert_eq!(asked, [format.clone(), none.clone(), format, none.clone(), none]);
+    assert!(fake.complaints().is_empty(), "{:?}", fake.complaints());
+}
+
+#[tokio::test]
+async fn a_refusal_for_another_reason_does_not_end_structured_output() {
+    let fake = FakeOpenAi::start().await;
+    let model = language_model(&fake);
+    let schema = serde_json::json!({"type": "object", "properties": {}, "required": [], "additionalProperties": false});
+    let formed = Prompt { format: Some(AnswerFormat { name: "nothing", schema }), ..prompt(PATIENT) };
+    fake.script([refuse(400, None), refuse(400, None)]);
+    let error = model.complete(&formed).await.expect_err("refused with and without");
+    assert!(matches!(error, ModelError::GiveUp(_)), "{error}");
+    model.complete(&formed).await.expect("a completion");
+    assert!(!fake.seen()[2].body["response_format"].is_null());
+}
+
+#[tokio::test]
+async fn a_completion_that_was_cut_says_so() {
+    let fake = FakeOpenAi::start().await;
+    fake.script([Behaviour::CutShort, Behaviour::Well]);
+    let model = language_model(&fake);
+    assert!(model.complete(&prompt(PATIENT)).await.expect("a completion").cut);
+    assert!(!model.complete(&prompt(PATIENT)).await.expect("a completion").cut);
 }
 
 /// What the fake counts.

@@ -105,11 +105,29 @@ pub async fn generate(
         let missing = "The database has no tables that questions may use.".to_owned();
         return Ok(Answers { missing: Some(Missing::Declined(missing)), ..Answers::default() });
     }
-    let mark = fence::draw_mark().map_err(|error| ModelError::GiveUp(error.to_string()))?;
-    let prompt = prompt::prompt(&mark, context, repair, left(deadline)?);
-    let completions = complete(language_model, &prompt, candidates.clamp(1, MAX_CANDIDATES)).await?;
+    let candidates = candidates.clamp(1, MAX_CANDIDATES);
+    let completions = match ask(context, language_model, candidates, repair, deadline).await {
+        // A server counts in tokens of its own, or gives the model less than it says.
+        Err(ModelError::Shorten(_)) => {
+            let less = Context { window_tokens: context.window_tokens / 2, ..*context };
+            ask(&less, language_model, candidates, repair, deadline).await?
+        }
+        other => other?,
+    };
     let confidence = if repair.is_some() { REPAIRED_CONFIDENCE } else { FIRST_CONFIDENCE };
     Ok(count(&completions, context.schema.engine, confidence))
+}
+
+async fn ask(
+    context: &Context<'_>,
+    language_model: &dyn LanguageModel,
+    candidates: usize,
+    repair: Option<&Repair>,
+    deadline: Instant,
+) -> Result<Vec<Completion>, ModelError> {
+    let mark = fence::draw_mark().map_err(|error| ModelError::GiveUp(error.to_string()))?;
+    let prompt = prompt::prompt(&mark, context, repair, left(deadline)?);
+    complete(language_model, &prompt, candidates).await
 }
 
 fn left(deadline: Instant) -> Result<Duration, ModelError> {

@@ -237,3 +237,6 @@ fn seeds(best: &[(usize, f32)], scores: &Scores) -> Vec<usize> {
     }
     seeds
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::fence::{clean, fenced, rule};
 use super::tables::{Shown, table_lines};
 use super::{Context, Repair};
 use crate::models::{AnswerFormat, Prompt};
-use crate::text_to_sql::link::relevant::Ranking;
+use crate::text_to_sql::link::relevant::{Ranking, ValueHit};
 use crate::text_to_sql::schema::{Engine, Schema};
 
 /// Identifiers and values cost about a token every three bytes; an estimate that errs on the safe side.
@@ -168,7 +168,7 @@ fn examples(mark: &str, examples: &[(String, String)], room: usize) -> String {
 
 /// Words of the question that are stored values, and where.
 fn value_lines(schema: &Schema, ranking: &Ranking) -> Vec<String> {
-    let line = |hit: &crate::text_to_sql::link::relevant::ValueHit| {
+    let line = |hit: &ValueHit| {
         let table = &schema.tables[hit.table];
         let column = &table.columns[hit.column].name;
         clean(&format!("\"{}\" is '{}' in {}.{column}", hit.said, hit.value, table.name), 2 * MAX_TEXT)

@@ -312,3 +312,15 @@ async fn a_database_without_visible_tables_is_not_asked_about() {
     let found = generate(&given.context("How many?"), &Script::of(&[]), 1, None, deadline).await.unwrap();
     assert!(matches!(found.missing, Some(Missing::Declined(_))));
 }
+
+#[tokio::test]
+async fn a_prompt_that_is_too_long_for_the_server_is_halved_once() {
+    let given = Given::new(shop());
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let long = || Err(ModelError::Shorten("too long".to_owned()));
+    let script = Script(Mutex::new(VecDeque::from([long(), Ok(said("```select 1```"))])));
+    assert_eq!(generate(&given.context("How many?"), &script, 1, None, deadline).await.unwrap().drafts.len(), 1);
+    let script = Script(Mutex::new(VecDeque::from([long(), long(), Ok(said("```select 1```"))])));
+    let failed = generate(&given.context("How many?"), &script, 1, None, deadline).await;
+    assert!(matches!(failed, Err(ModelError::Shorten(_))));
+}

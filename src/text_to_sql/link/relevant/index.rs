@@ -8,8 +8,8 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::ValueHit;
 use super::question::{Said, beginning, stems};
-use crate::text_to_sql::link::words::normal;
-use crate::text_to_sql::schema::{Column, Schema, Table};
+use crate::text_to_sql::link::words::{is_function_word, normal, stem};
+use crate::text_to_sql::schema::{Column, Engine, Schema, Table};
 use crate::text_to_sql::terms::{dialect, open_filters, open_metrics};
 
 /// What a word counts, by where it stands.
@@ -119,7 +119,7 @@ impl Index {
     }
 
     /// The visible tables whose names stand in a statement, in its order.
-    pub fn named_in(&self, schema: &Schema, sql: &str, engine: crate::text_to_sql::schema::Engine) -> Vec<usize> {
+    pub fn named_in(&self, schema: &Schema, sql: &str, engine: Engine) -> Vec<usize> {
         let tokens = Tokenizer::new(dialect(engine), sql).tokenize().unwrap_or_default();
         let words: Vec<&str> = tokens
             .iter()
@@ -141,37 +141,23 @@ impl Index {
     }
 
     fn add(&mut self, schema: &Schema, place: usize, table: &Table) {
-        let mut document = Document { table: place, words: HashMap::default() };
-        let mut names = vec![stems(&table.name)];
-        names.extend(table.synonyms.iter().map(|name| stems(name)));
-        for name in std::iter::once(&table.name).chain(&table.synonyms) {
-            document.name(name, NAME);
-        }
-        document.text(table.description.as_deref(), DESCRIPTION);
-        let metrics = open_metrics(schema.engine, table);
-        metrics.for_each(|metric| document.term(&metric.name, &metric.synonyms, metric.description.as_deref()));
-        let filters = open_filters(schema.engine, table);
-        filters.for_each(|filter| document.term(&filter.name, &filter.synonyms, filter.description.as_deref()));
+        let mut document = Document::of(schema.engine, table);
         for (at, column) in table.columns.iter().enumerate().filter(|(_, column)| !column.hidden) {
-            let mut own = Document { table: place, words: HashMap::default() };
-            for name in std::iter::once(&column.name).chain(&column.synonyms) {
-                own.name(name, COLUMN);
-            }
-            if !column.masked {
-                own.text(column.description.as_deref(), COLUMN_DESCRIPTION);
-                own.values(column);
-                self.add_values(place, at, column);
-            }
-            document.take_best(&own);
-            for (word, weight) in own.words {
+            let own = Document::of_column(column);
+            // Many columns with a word say no more than one.
+            own.0.iter().for_each(|(word, weight)| document.keep(word.clone(), *weight));
+            for (word, weight) in own.0 {
                 self.entry(word).columns.push(Posting { table: place, column: at, weight });
             }
+            if !column.masked {
+                self.add_values(place, at, column);
+            }
         }
-        for (word, weight) in document.words {
+        for (word, weight) in document.0 {
             self.entry(word).tables.push(Posting { table: place, column: 0, weight });
         }
-        names.retain(|name| !name.is_empty());
-        self.names.push((place, names));
+        let names = std::iter::once(&table.name).chain(&table.synonyms).map(|name| stems(name));
+        self.names.push((place, names.filter(|name| !name.is_empty()).collect()));
     }
 
     fn add_values(&mut self, table: usize, column: usize, of: &Column) {
@@ -211,19 +197,40 @@ fn inflections(form: &str) -> Vec<String> {
 }
 
 /// What a table or a column says of itself, by word.
-struct Document {
-    table: usize,
-    words: HashMap<String, f32, FixedState>,
-}
+#[derive(Default)]
+struct Document(HashMap<String, f32, FixedState>);
 
 impl Document {
+    fn of(engine: Engine, table: &Table) -> Document {
+        let mut document = Document::default();
+        let names = std::iter::once(&table.name).chain(&table.synonyms);
+        names.for_each(|name| document.name(name, NAME));
+        document.text(table.description.as_deref(), DESCRIPTION);
+        for metric in open_metrics(engine, table) {
+            document.term(&metric.name, &metric.synonyms, metric.description.as_deref());
+        }
+        for filter in open_filters(engine, table) {
+            document.term(&filter.name, &filter.synonyms, filter.description.as_deref());
+        }
+        document
+    }
+
+    fn of_column(column: &Column) -> Document {
+        let mut document = Document::default();
+        let names = std::iter::once(&column.name).chain(&column.synonyms);
+        names.for_each(|name| document.name(name, COLUMN));
+        if !column.masked {
+            document.text(column.description.as_deref(), COLUMN_DESCRIPTION);
+            document.values(column);
+        }
+        document
+    }
+
     fn name(&mut self, name: &str, weight: f32) {
         let stems = stems(name);
         if (2..=3).contains(&stems.len()) {
-            self.keep(
-                crate::text_to_sql::link::words::stem(&name.to_lowercase().replace(['_', ' ', '-'], "")),
-                WEAKER * weight,
-            );
+            let together = name.to_lowercase().replace(['_', ' ', '-'], "");
+            self.keep(stem(&together), WEAKER * weight);
         }
         for stem in stems {
             if let Some(term) = beginning(&stem) {
@@ -240,7 +247,7 @@ impl Document {
 
     fn text(&mut self, text: Option<&str>, weight: f32) {
         for word in text.unwrap_or_default().split_whitespace().take(MAX_DESCRIPTION_WORDS) {
-            let says = !crate::text_to_sql::link::words::is_function_word(&word.to_lowercase());
+            let says = !is_function_word(&word.to_lowercase());
             stems(word).into_iter().filter(|_| says).for_each(|stem| self.keep(stem, weight));
         }
     }
@@ -254,15 +261,7 @@ impl Document {
     }
 
     fn keep(&mut self, word: String, weight: f32) {
-        let kept = self.words.entry(word).or_default();
+        let kept = self.0.entry(word).or_default();
         *kept = kept.max(weight);
-    }
-
-    /// Many columns with a word say no more than one.
-    fn take_best(&mut self, other: &Document) {
-        for (word, weight) in &other.words {
-            self.keep(word.clone(), *weight);
-        }
-        debug_assert_eq!(self.table, other.table);
     }
 }

@@ -1,5 +1,6 @@
 //! Which tables join which: foreign keys, declared joins, and columns named after another table's key.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use super::question::stems;
@@ -54,7 +55,7 @@ impl Joins {
             let mut next: Vec<usize> = self.of(here).to_vec();
             next.sort_by(|a, b| worth(*b).total_cmp(&worth(*a)).then(a.cmp(b)));
             for other in next {
-                if let std::collections::hash_map::Entry::Vacant(open) = before.entry(other) {
+                if let Entry::Vacant(open) = before.entry(other) {
                     open.insert(here);
                     queue.push_back((other, steps + 1));
                 }
