@@ -114,7 +114,7 @@ async fn what_the_engine_says_of_a_query_goes_back_to_the_model() {
     let fake = FakeOpenAi::start().await;
     let app = with_model(&fake, &[]).await;
     let database = sales(&app).await;
-    fake.say("```sql\nSELECT abs(-9223372036854775807 - 1) FROM orders\n```");
+    fake.say("```sql\nSELECT sum(4611686018427387904) FROM orders\n```");
     fake.say(&format!("```sql\n{GOLD}\n```"));
     let query = ask(&app, &database, QUESTION).await;
     assert_eq!((&query["executed"], &query["attempts"]), (&json!(true), &json!(2)), "{query:#}");
