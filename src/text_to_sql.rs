@@ -231,7 +231,7 @@ impl Query {
             self.alternatives = others.take(MAX_ALTERNATIVES).map(Proven::choice).collect();
         } else {
             self.choices = different.by_ref().take(MAX_CHOICES).map(Proven::choice).collect();
-            self.clarification = drafted[0].draft.clarification.clone();
+            self.clarification = drafted.iter().find_map(|other| other.draft.clarification.clone());
         }
     }
 

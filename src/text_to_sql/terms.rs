@@ -111,6 +111,13 @@ fn closed_columns(table: &Table) -> impl Iterator<Item = &str> {
     table.columns.iter().filter(|column| column.hidden || column.masked).map(|column| column.name.as_str())
 }
 
+/// The columns of a table that a fragment names.
+pub fn columns<'t>(engine: Engine, table: &'t Table, fragment: &str) -> Vec<&'t str> {
+    let words = words(engine, fragment);
+    let named = table.visible_columns().filter(|column| words.iter().any(|word| same(word, &column.name)));
+    named.map(|column| column.name.as_str()).collect()
+}
+
 /// A fragment in which every column of its table stands behind `owner`, so that it is clear beside other tables.
 pub fn qualified(engine: Engine, table: &Table, fragment: &str, owner: &str) -> String {
     let Ok(tokens) = Tokenizer::new(dialect(engine), fragment).with_unescape(false).tokenize() else {

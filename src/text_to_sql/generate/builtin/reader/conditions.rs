@@ -49,10 +49,18 @@ impl Reader<'_> {
         let part = self.asks_for_part(index);
         let known = self.best_column(index);
         match known {
+            Some((_, _, true)) if self.is_included(index) => {}
             Some((column, value, whole)) if !part => self.add_known(index, column, value, whole),
             _ => self.add_unknown(index, part),
         }
         self.mentions[index].used = true;
+    }
+
+    /// "including cancelled ones" widens a question, and narrows nothing.
+    fn is_included(&self, index: usize) -> bool {
+        let mention = &self.mentions[index];
+        let said = |back: usize| matches!(self.word_before(mention.start, back), "including" | "incl");
+        !self.tokens[mention.start].is_quoted() && (said(1) || said(2))
     }
 
     fn add_known(&mut self, index: usize, column: ColumnId, value: String, whole: bool) {

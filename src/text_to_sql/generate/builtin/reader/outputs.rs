@@ -229,7 +229,8 @@ impl Reader<'_> {
         let explicit = matches!(before, "grouped" | "group" | "down");
         let counting =
             self.words(0, at).any(|word| matches!(word, "count" | "number" | "many") || aggregate(word).is_some())
-                || !self.aggregates.is_empty();
+                || !self.aggregates.is_empty()
+                || self.outputs.iter().any(|(output, _)| matches!(output, Expression::Metric(..)));
         explicit || (counting && !participle)
     }
 

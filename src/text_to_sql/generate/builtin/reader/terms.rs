@@ -7,6 +7,7 @@ use crate::text_to_sql::generate::builtin::plan::{Condition, Expression, Plan};
 use crate::text_to_sql::link::Meaning;
 use crate::text_to_sql::link::catalog::TableId;
 use crate::text_to_sql::link::words::identifier_stems;
+use crate::text_to_sql::schema::NamedFilter;
 use crate::text_to_sql::terms;
 
 /// How far before a metric the word of its superlative may stand.
@@ -52,15 +53,29 @@ impl Reader<'_> {
             let engine = self.catalog.engine();
             let declared = self.catalog.table(table).table;
             let filters = terms::open_filters(engine, declared).enumerate().filter(|(_, filter)| filter.default);
-            let filters: Vec<(usize, String)> = filters.map(|(at, filter)| (at, filter.name.clone())).collect();
-            for (filter, name) in filters {
-                if self.spoken_filters.contains(&(table, filter)) || self.speaks_against(table, &name) {
+            let filters: Vec<(usize, NamedFilter)> = filters.map(|(at, filter)| (at, filter.clone())).collect();
+            for (filter, declared) in filters {
+                let name = declared.name.as_str();
+                let spoken = self.spoken_filters.contains(&(table, filter));
+                if spoken || self.speaks_against(table, name) || self.speaks_of(table, &declared.condition) {
                     continue;
                 }
                 plan.always.push(Condition::Named { table, filter });
                 self.assume(1.0, format!("only {name}, by default"));
             }
         }
+    }
+
+    /// Values of the very columns that a filter is about: "cancelled orders" are not meant to be live ones.
+    fn speaks_of(&self, table: TableId, condition: &str) -> bool {
+        let declared = self.catalog.table(table).table;
+        let columns = terms::columns(self.catalog.engine(), declared, condition);
+        self.mentions.iter().filter(|mention| mention.kind == Kind::Value && !mention.dropped).any(|mention| {
+            mention.column.is_some_and(|column| {
+                self.catalog.table_of(column) == table
+                    && columns.contains(&self.catalog.column(column).column.name.as_str())
+            })
+        })
     }
 
     /// "all customers", "including inactive ones"
