@@ -9,10 +9,12 @@
 #[path = "../tests/it/large_schema.rs"]
 mod large_schema;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use almanac::models::{Completion, LanguageModel, ModelError, Prompt, Said};
 use almanac::text_to_sql::generate::model::{self, Context};
+use almanac::text_to_sql::link::catalog::Catalog;
 use almanac::text_to_sql::link::relevant::Relevance;
 use async_trait::async_trait;
 use chrono::NaiveDate;
@@ -41,13 +43,16 @@ impl LanguageModel for Silent {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let (schema, questions) = (large_schema::schema(), large_schema::questions());
+    let (schema, questions) = (Arc::new(large_schema::schema()), large_schema::questions());
     let needed: usize = questions.iter().map(|question| question.tables.len()).sum();
     println!("{} tables, {} questions that need {needed} tables", large_schema::TABLES, questions.len());
     let started = cpu_time();
     let indexes: Vec<Relevance> = (0..ROUNDS).map(|_| Relevance::new(&schema)).collect();
     println!("index        {:>8.2} ms a schema", milliseconds(cpu_time() - started) / f64::from(ROUNDS));
     let relevance = &indexes[0];
+    let started = cpu_time();
+    let catalogs: Vec<Catalog> = (0..ROUNDS).map(|_| Catalog::new(Arc::clone(&schema))).collect();
+    println!("catalog      {:>8.2} ms a schema", milliseconds(cpu_time() - started) / f64::from(ROUNDS));
 
     let asked = f64::from(ROUNDS) * questions.len() as f64;
     let started = cpu_time();
@@ -62,6 +67,7 @@ async fn main() {
         let context = Context {
             schema: &schema,
             relevance,
+            catalog: &catalogs[0],
             question: &question.text,
             today: NaiveDate::MIN,
             time_zone: "UTC",

@@ -1,10 +1,11 @@
 //! Linking a schema of a thousand tables: what of it a language model is shown.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use almanac::models::{Completion, LanguageModel, ModelError, Prompt, Said};
 use almanac::text_to_sql::generate::model::{self, Context};
+use almanac::text_to_sql::link::catalog::Catalog;
 use almanac::text_to_sql::link::relevant::Relevance;
 use almanac::text_to_sql::schema::Schema;
 use async_trait::async_trait;
@@ -33,11 +34,19 @@ impl LanguageModel for Asked {
     }
 }
 
+/// The schema, and what is made of it once.
+struct Known {
+    schema: Arc<Schema>,
+    relevance: Relevance,
+    catalog: Catalog,
+}
+
 /// The tables of a prompt in a window of so many tokens.
-async fn shown(schema: &Schema, relevance: &Relevance, question: &Question, window_tokens: usize) -> Vec<String> {
+async fn shown(known: &Known, question: &Question, window_tokens: usize) -> Vec<String> {
     let context = Context {
-        schema,
-        relevance,
+        schema: &known.schema,
+        relevance: &known.relevance,
+        catalog: &known.catalog,
         question: &question.text,
         today: NaiveDate::from_ymd_opt(2026, 3, 1).unwrap(),
         time_zone: "UTC",
@@ -57,11 +66,12 @@ async fn shown(schema: &Schema, relevance: &Relevance, question: &Question, wind
 
 /// The share of questions whose tables are all shown, in percent, and those of which some are not.
 async fn recall(window_tokens: usize) -> (f64, Vec<String>) {
-    let (schema, questions) = (schema(), questions());
-    let relevance = Relevance::new(&schema);
+    let (schema, questions) = (Arc::new(schema()), questions());
+    let (relevance, catalog) = (Relevance::new(&schema), Catalog::new(Arc::clone(&schema)));
+    let known = Known { schema, relevance, catalog };
     let mut missed = Vec::new();
     for question in &questions {
-        let shown = shown(&schema, &relevance, question, window_tokens).await;
+        let shown = shown(&known, question, window_tokens).await;
         let missing: Vec<&String> = question.tables.iter().filter(|table| !shown.contains(table)).collect();
         if !missing.is_empty() {
             missed.push(format!("{} lacks {missing:?} of {shown:?}", question.text));

@@ -73,6 +73,7 @@ fn context<'a>(
     Context {
         schema: &target.known.schema,
         relevance: target.known.relevance(),
+        catalog: target.known.catalog(),
         question: &ask.question,
         today: today(),
         time_zone: "UTC",

@@ -25,6 +25,7 @@ pub use describe::{ColumnDraft, TableDraft, describe};
 use super::{Draft, Features};
 use crate::models::{Completion, LanguageModel, ModelError, Prompt, Usage};
 use crate::text_to_sql::explain::restate;
+use crate::text_to_sql::link::catalog::Catalog;
 use crate::text_to_sql::link::relevant::Relevance;
 use crate::text_to_sql::schema::{Engine, Schema};
 
@@ -45,6 +46,8 @@ pub struct Context<'a> {
     pub schema: &'a Schema,
     /// Made of the schema.
     pub relevance: &'a Relevance,
+    /// Made of the schema too: it knows values that the question misspells.
+    pub catalog: &'a Catalog,
     pub question: &'a str,
     pub today: NaiveDate,
     /// As people call it: `UTC`, `Europe/Berlin`.

@@ -9,8 +9,10 @@ use super::fence::{clean, fenced, rule};
 use super::tables::{Shown, table_lines};
 use super::{Context, Repair};
 use crate::models::{AnswerFormat, Prompt};
-use crate::text_to_sql::link::relevant::{Ranking, ValueHit};
-use crate::text_to_sql::schema::{Engine, Schema};
+use crate::text_to_sql::link::relevant::Ranking;
+use crate::text_to_sql::link::tokens::{MAX_TOKENS, tokenize};
+use crate::text_to_sql::link::{Meaning, link};
+use crate::text_to_sql::schema::{Column, Engine, Schema, Table};
 
 /// Identifiers and values cost about a token every three bytes; an estimate that errs on the safe side.
 pub const BYTES_PER_TOKEN: usize = 3;
@@ -116,7 +118,7 @@ fn user(mark: &str, context: &Context<'_>, repair: Option<&Repair>, room: usize)
     let question = fenced(mark, "question", &[said]);
     let refused = repair.map(|repair| refused(mark, repair, piece)).unwrap_or_default();
     let previous = context.previous.map(|previous| before(mark, previous, piece)).unwrap_or_default();
-    let values = optional(mark, "values", &value_lines(context.schema, &ranking));
+    let values = optional(mark, "values", &value_lines(context, &ranking));
     let today = format!(
         "Today is {}, time zone {}.\n",
         context.today.format("%A, %Y-%m-%d"),
@@ -166,14 +168,34 @@ fn examples(mark: &str, examples: &[(String, String)], room: usize) -> String {
     if lines.is_empty() { String::new() } else { format!("{TITLE}{}", fenced(mark, "examples", &lines)) }
 }
 
-/// Words of the question that are stored values, and where.
-fn value_lines(schema: &Schema, ranking: &Ranking) -> Vec<String> {
-    let line = |hit: &ValueHit| {
-        let table = &schema.tables[hit.table];
-        let column = &table.columns[hit.column].name;
-        clean(&format!("\"{}\" is '{}' in {}.{column}", hit.said, hit.value, table.name), 2 * MAX_TEXT)
-    };
-    ranking.values.iter().take(MAX_VALUES).map(line).collect()
+/// Words of the question that are stored values, and where; those that are spelled otherwise come last.
+fn value_lines(context: &Context<'_>, ranking: &Ranking) -> Vec<String> {
+    let exact = ranking.values.iter().map(|hit| {
+        let table = &context.schema.tables[hit.table];
+        value_line(&hit.said, &hit.value, table, &table.columns[hit.column])
+    });
+    let mut words = tokenize(context.question);
+    words.truncate(MAX_TOKENS);
+    let mut lines: Vec<String> = exact.collect();
+    for mention in link(&words, context.catalog) {
+        let said: Vec<&str> = words[mention.start..mention.end].iter().map(|word| word.text.as_str()).collect();
+        for candidate in mention.candidates.iter().take(MAX_READINGS) {
+            if let Meaning::Value(column, value) = &candidate.meaning {
+                let entry = context.catalog.column(*column);
+                let line = value_line(&said.join(" "), value, context.catalog.table(entry.table).table, entry.column);
+                lines.extend((!lines.contains(&line)).then_some(line));
+            }
+        }
+    }
+    lines.truncate(MAX_VALUES);
+    lines
+}
+
+/// Columns told of one misspelled value.
+const MAX_READINGS: usize = 3;
+
+fn value_line(said: &str, value: &str, table: &Table, column: &Column) -> String {
+    clean(&format!("\"{said}\" is '{value}' in {}.{}", table.name, column.name), 2 * MAX_TEXT)
 }
 
 fn optional(mark: &str, name: &str, lines: &[String]) -> String {

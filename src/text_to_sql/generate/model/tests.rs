@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -104,18 +104,21 @@ fn filter(name: &str, condition: &str, default: bool) -> NamedFilter {
 struct Given {
     schema: Schema,
     relevance: Relevance,
+    catalog: Catalog,
 }
 
 impl Given {
     fn new(schema: Schema) -> Given {
         let relevance = Relevance::new(&schema);
-        Given { schema, relevance }
+        let catalog = Catalog::new(Arc::new(schema.clone()));
+        Given { schema, relevance, catalog }
     }
 
     fn context<'a>(&'a self, question: &'a str) -> Context<'a> {
         Context {
             schema: &self.schema,
             relevance: &self.relevance,
+            catalog: &self.catalog,
             question,
             today: NaiveDate::from_ymd_opt(2026, 3, 1).expect("a date"),
             time_zone: "Europe/Paris",
@@ -248,6 +251,15 @@ fn a_wide_table_shows_its_keys_and_what_the_question_is_about() {
     let prompt = asked(&given.context("What was the average rainfall?"), None).user;
     assert!(prompt.contains("   id text, primary key\n") && prompt.contains("   rainfall text\n"), "{prompt}");
     assert!(prompt.contains(" further columns)"), "{prompt}");
+}
+
+#[test]
+fn a_misspelled_value_is_shown_as_it_is_stored() {
+    let mut schema = shop();
+    schema.tables[0].columns[1].sample_values = vec!["Copenhagen".to_owned(), "Rome".to_owned()];
+    let given = Given::new(schema);
+    let prompt = asked(&given.context("How many customers are in Copenhagn?"), None).user;
+    assert!(prompt.contains(" \"Copenhagn\" is 'Copenhagen' in customers.city\n"), "{prompt}");
 }
 
 #[tokio::test]
