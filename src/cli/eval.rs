@@ -4,6 +4,7 @@
 mod bootstrap;
 mod progress;
 mod retrieval;
+mod sql;
 
 use std::process::ExitCode;
 
@@ -18,10 +19,13 @@ pub struct Arguments {
 enum Subject {
     /// How well searches find the documents that answer judged questions
     Retrieval(retrieval::Arguments),
+    /// How often questions to databases are answered with the rows that known SQL gives
+    Sql(sql::Arguments),
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.subject {
         Subject::Retrieval(arguments) => retrieval::run(arguments).await,
+        Subject::Sql(arguments) => sql::run(arguments).await,
     }
 }

@@ -9,18 +9,26 @@ use std::{
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor, SqliteConnection};
 
-use crate::support::{TestApp, scratch_dir};
+use crate::{
+    databases::sales,
+    support::{TestApp, scratch_dir},
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn evaluate(app: &TestApp, path: &Path, arguments: &[&str]) -> tokio::process::Command {
+    evaluate_a(app, "retrieval", path, arguments)
+}
+
+fn evaluate_a(app: &TestApp, subject: &str, path: &Path, arguments: &[&str]) -> tokio::process::Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_almanac"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ALMANAC_")) {
         command.env_remove(name);
     }
     command.env("ALMANAC_URL", &app.url).env("ALMANAC_API_KEY", &app.key);
-    command.args(["eval", "retrieval"]).arg(path).args(arguments);
+    command.args(["eval", subject]).arg(path).args(arguments);
     let mut command = tokio::process::Command::from(command);
     command.kill_on_drop(true);
     command
@@ -265,4 +273,105 @@ async fn a_fitted_weight_is_written_only_when_asked_for() {
     fs::write(&few, "question,expected\nWhich device?,d1\n").unwrap();
     let (code, said) = evaluated(&app, &few, &["-k", id, "--tune"]).await;
     assert!(code == Some(1) && said.contains("10 questions or more"), "{said}");
+}
+
+async fn databases(app: &TestApp) -> Vec<Value> {
+    app.get("/v1/databases").await.expect(StatusCode::OK)["data"].as_array().unwrap().clone()
+}
+
+/// The JSON of a run over questions to databases, and whether it succeeded.
+async fn sql_json(app: &TestApp, path: &Path, arguments: &[&str]) -> (bool, Value) {
+    let output = evaluate_a(app, "sql", path, &[arguments, &["--json", "-"]].concat()).output().await.unwrap();
+    let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+    (output.status.success(), json)
+}
+
+#[tokio::test]
+async fn questions_to_a_database_are_measured_by_the_rows_that_known_sql_gives() {
+    let app = TestApp::start().await;
+    let id = sales(&app).await;
+    let file = scratch_dir().join("questions.csv");
+    let rows = format!(
+        "database,question,sql\n\
+         {id},How many customers are there?,select count(*) from customers\n\
+         {id},How many customers are there?,select count(*) from orders\n\
+         {id},What colour is the sky over Saturn tonight?,select 1\n\
+         {id},List the names of all product categories.,select name from categories order by id desc\n"
+    );
+    fs::write(&file, rows).unwrap();
+    let (well, report) = sql_json(&app, &file, &[]).await;
+    assert!(well, "{report:#}");
+    assert_eq!(report["format"], "almanac.eval.sql/1");
+    assert!((report["settings"]["min_confidence"].as_f64().unwrap() - 0.7).abs() < 1e-6, "{report:#}");
+    let right: Vec<&Value> =
+        report["questions"].as_array().unwrap().iter().map(|question| &question["right"]).collect();
+    assert_eq!(right[..2], [&json!(true), &json!(false)], "{report:#}");
+    assert_eq!(right[3], false, "the names have another order: {report:#}");
+    assert_eq!(report["questions"][0]["generator"], "builtin");
+    assert_eq!(report["questions"][0]["families"], json!(["aggregate"]));
+    assert_eq!(report["counts"]["scored"], 4);
+    assert!(report["generation_ms"]["p50"].as_f64().unwrap() > 0.0, "{report:#}");
+
+    let output = evaluate_a(&app, "sql", &file, &["--floor", "accuracy=0.9", "--worst", "3"]).output().await.unwrap();
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("missed  accuracy=0.9") && text.contains("expected  select count(*) from orders"), "{text}");
+}
+
+#[tokio::test]
+async fn an_expected_statement_that_does_not_run_fails_unless_it_may() {
+    let app = TestApp::start().await;
+    let id = sales(&app).await;
+    let file = scratch_dir().join("questions.csv");
+    let rows = format!(
+        "database,question,sql\n{id},How many customers are there?,select count(*) from customers\n\
+         {id},How many barns are there?,select count(*) from barns\n"
+    );
+    fs::write(&file, rows).unwrap();
+    let (well, report) = sql_json(&app, &file, &[]).await;
+    assert!(!well && report["counts"]["broken"] == 1, "{report:#}");
+    assert!(report["questions"][1]["broken"].as_str().unwrap().contains("barns"), "{report:#}");
+    let (well, report) = sql_json(&app, &file, &["--allow-broken"]).await;
+    assert!(well && report["counts"]["scored"] == 1, "{report:#}");
+    fs::write(&file, "database,question,sql\nnowhere,How many?,select 1\n").unwrap();
+    let output = evaluate_a(&app, "sql", &file, &[]).output().await.unwrap();
+    assert!(said(&output).contains("the server knows no database called nowhere"), "{}", said(&output));
+}
+
+#[tokio::test]
+async fn spider_databases_are_connected_asked_and_removed_again() {
+    let app = TestApp::start().await;
+    let folder = app.data_dir.join("databases/spider");
+    fs::create_dir_all(folder.join("database/farms")).unwrap();
+    let url = format!("sqlite:{}?mode=rwc", folder.join("database/farms/farms.sqlite").display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    connection
+        .execute("create table farm (id integer primary key, name text); insert into farm (name) values ('a'), ('b')")
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let questions = folder.join("questions.json");
+    let question = |text: &str, query: &str| json!({ "db_id": "farms", "question": text, "query": query });
+    let all = json!([question("How many farms are there?", "SELECT count(*) FROM farm;")]);
+    fs::write(&questions, all.to_string()).unwrap();
+
+    let (well, report) = sql_json(&app, &questions, &[]).await;
+    assert!(well && report["metrics"]["accuracy"]["mean"] == 1.0, "{report:#}");
+    assert!(databases(&app).await.is_empty(), "what was connected is removed");
+    let (well, _) = sql_json(&app, &questions, &["--keep", "--only", "farms", "--sample", "1"]).await;
+    let kept = databases(&app).await;
+    assert!(well && kept.len() == 1 && kept[0]["name"] == "farms", "{kept:?}");
+    let (well, _) = sql_json(&app, &questions, &[]).await;
+    assert!(well && databases(&app).await.len() == 1, "one that was there stays");
+
+    let elsewhere = scratch_dir();
+    fs::create_dir_all(elsewhere.join("database/cats")).unwrap();
+    fs::copy(folder.join("database/farms/farms.sqlite"), elsewhere.join("database/cats/cats.sqlite")).unwrap();
+    let questions = elsewhere.join("questions.json");
+    fs::write(&questions, json!([{ "db_id": "cats", "question": "How many?", "query": "select 1" }]).to_string())
+        .unwrap();
+    let output = evaluate_a(&app, "sql", &questions, &[]).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("ALMANAC_SQLITE_DIRS="), "{}", said(&output));
+    assert_eq!(databases(&app).await.len(), 1, "what could not be read is removed too");
 }

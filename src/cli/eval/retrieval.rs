@@ -23,6 +23,7 @@ use corpus::Survey;
 use expected::{Documents, Judged, Missing, resolve};
 use floor::Floor;
 use knowledge_base::KnowledgeBase;
+pub use metrics::percentile;
 use metrics::{CHUNKS, Metric};
 use report::{Counts, Measured, Report, estimate};
 use tune::Tuned;
