@@ -311,3 +311,75 @@ async fn the_history_is_searched_by_words_and_by_what_people_thought() {
     assert!(found("rating=down").await.is_empty());
     assert_eq!(app.get("/v1/queries?q=").await.problem(422), "invalid_request");
 }
+
+#[tokio::test]
+async fn questions_take_up_what_people_declared() {
+    let app = TestApp::start().await;
+    for database in [sales(&app).await, sales_on_postgres(&app).await] {
+        let id = async |table: &str| app.table(&database, table).await["id"].as_str().unwrap().to_owned();
+        let tables = format!("/v1/databases/{database}/tables");
+        let metric = json!({"name": "net sales", "synonyms": ["Nettoumsatz"], "expression": "sum(line_total_eur)"});
+        let items = format!("{tables}/{}", id("order_items").await);
+        app.patch(&items, json!({"metrics": [metric]})).await.expect(StatusCode::OK);
+        let filter = json!({"name": "live", "condition": "status <> 'cancelled'", "default": true});
+        let orders = format!("{tables}/{}", id("orders").await);
+        app.patch(&orders, json!({"filters": [filter]})).await.expect(StatusCode::OK);
+        let customers = format!("{tables}/{}", id("customers").await);
+        app.patch(&customers, json!({"synonyms": ["Kunden", "客户"]})).await.expect(StatusCode::OK);
+
+        let asked =
+            async |question: &str| ask_with(&app, &database, json!({"question": question, "min_confidence": 0})).await;
+        for question in ["What are the net sales?", "Wie hoch ist der Nettoumsatz?"] {
+            let answer = asked(question).await;
+            assert!(answer["sql"].as_str().unwrap().contains("sum(line_total_eur)"), "{answer:#}");
+        }
+        let grouped = asked("net sales by product").await;
+        assert!(grouped["sql"].as_str().unwrap().contains("group by"), "{grouped:#}");
+        for question in ["Wie viele Kunden gibt es?", "客户有多少?"] {
+            let answer = asked(question).await;
+            assert_eq!(answer["result"]["rows"], json!([[220]]), "{answer:#}");
+        }
+        let live = asked("How many orders are there?").await;
+        assert!(live["sql"].as_str().unwrap().contains("<> 'cancelled'"), "{live:#}");
+        assert_eq!(live["assumptions"], json!(["only live, by default"]));
+        for all in ["How many cancelled orders are there?", "How many orders are there including cancelled ones?"] {
+            let answer = asked(all).await;
+            assert!(!answer["sql"].as_str().unwrap().contains("<> 'cancelled'"), "{all}: {answer:#}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_says_what_to_beware_of_and_how_it_may_be_drawn() {
+    let app = TestApp::start().await;
+    let database = sales(&app).await;
+    let execute = format!("/v1/databases/{database}/execute");
+    let run = async |sql: &str| app.post(&execute, json!({"sql": sql})).await.expect(StatusCode::OK);
+    let twice = run("select sum(i.net_amount_eur) from invoices i join payments p on p.invoice_id = i.id").await;
+    assert_eq!(twice["lints"][0]["code"], "fan_out", "{twice:#}");
+    let misspelled = run("select count(*) from customers where city = 'Birkvle'").await;
+    assert_eq!(misspelled["lints"][0]["code"], "unknown_value", "{misspelled:#}");
+    assert!(misspelled["alternatives"][0]["sql"].as_str().unwrap().contains("'Birkvale'"), "{misspelled:#}");
+    let drawn = run("select segment, count(*) as customers from customers group by segment").await;
+    assert_eq!((&drawn["chart"]["mark"]["type"], &drawn["lints"]), (&json!("bar"), &json!([])), "{drawn:#}");
+}
+
+#[tokio::test]
+async fn what_a_question_must_not_do_is_declined_in_words() {
+    let app = TestApp::start().await;
+    let database = sales(&app).await;
+    let customers = app.table(&database, "customers").await["id"].as_str().unwrap().to_owned();
+    let table = format!("/v1/databases/{database}/tables/{customers}");
+    app.patch(&table, json!({"columns": {"credit_limit_eur": {"hidden": true}}})).await.expect(StatusCode::OK);
+    let long = "customers ".repeat(1_000);
+    for question in ["Delete all customers", "asdf qwer zxcv", "Update the price of every product to 0", &long] {
+        let answer = ask(&app, &database, question).await;
+        assert_eq!((&answer["sql"], &answer["executed"]), (&Value::Null, &json!(false)), "{question}: {answer:#}");
+        assert!(!answer["explanation"].as_str().unwrap().is_empty());
+    }
+    let hidden =
+        ask_with(&app, &database, json!({"question": "highest credit limit of customers", "min_confidence": 0})).await;
+    assert!(!hidden.to_string().contains("credit_limit"), "{hidden:#}");
+    let path = format!("/v1/databases/{database}/ask");
+    assert_eq!(app.post(&path, json!({"question": "x".repeat(10_001)})).await.problem(422), "invalid_request");
+}
