@@ -31,9 +31,13 @@ pub struct Draft {
     pub features: Features,
 }
 
-/// Numbers by which drafts of one question are ranked again once they have run.
+/// What drafts of one question are ranked by, again once they have run.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Features(pub Vec<f32>);
+pub struct Features {
+    pub numbers: Vec<f32>,
+    /// The rules found something that nothing makes good, such as a number that went unread: never sure enough to run.
+    pub doubtful: bool,
+}
 
 /// What came of a question.
 #[derive(Debug, Clone, PartialEq)]

@@ -122,7 +122,8 @@ fn finish(reader: &mut Reader, query: &Query) -> Draft {
     unread::doubt_unread(reader, &query.plan);
     let unused_words = coverage::unused_words(reader);
     let confidence = coverage::confidence(reader, &unused_words);
-    let features = Features(features::of_draft(reader, query, confidence, &unused_words));
+    let numbers = features::of_draft(reader, query, confidence, &unused_words);
+    let features = Features { numbers, doubtful: unread::is_doubtful(reader, query, &unused_words) };
     Draft {
         sql: print::print(catalog, query),
         confidence,

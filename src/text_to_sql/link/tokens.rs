@@ -117,9 +117,32 @@ pub fn tokenize(question: &str) -> Vec<Token> {
     while at < chars.len() && tokens.len() <= MAX_TOKENS {
         at = scan(&chars, at, &mut tokens);
     }
+    quote_letters(&mut tokens);
     multiply(&mut tokens);
     mark_nouns(&mut tokens);
     merge_dates(&tokens)
+}
+
+/// Words after which one or two letters, or capitals, are meant as they stand.
+const BEFORE_LETTERS: &[&str] =
+    &["letter", "letters", "substring", "string", "character", "characters", "initial", "contain", "contains"];
+/// Words of one or two letters that are still words there.
+const SHORT_WORDS: &[&str] = &["a", "an", "as", "at", "by", "i", "in", "is", "it", "no", "of", "on", "or", "to"];
+
+/// "the letter M", "contains WY"
+fn quote_letters(tokens: &mut [Token]) {
+    for at in 1..tokens.len() {
+        let text = &tokens[at].text;
+        let capitals = text.chars().all(char::is_uppercase);
+        let short = text.chars().count() <= 2 && text.chars().all(char::is_alphabetic);
+        let after = tokens[at - 1].lower.as_str();
+        let whole = if after.starts_with("contain") { capitals && text.len() > 1 } else { short || capitals };
+        let word = SHORT_WORDS.contains(&text.as_str());
+        let letters = BEFORE_LETTERS.contains(&after) && whole && !word && tokens[at].kind == TokenKind::Word;
+        if letters {
+            tokens[at] = Token::new(text.clone(), TokenKind::Quoted);
+        }
+    }
 }
 
 /// Words that ask when they begin a clause and name something after these: "the list price", "average return time".

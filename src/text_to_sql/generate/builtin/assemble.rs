@@ -2,7 +2,7 @@
 
 use super::joins::{self, JoinTree};
 use super::plan::{Comparison, Condition, Expression, Function, Order, Plan, Query, SetOperation};
-use super::reader::{Choice, Group, Kind, Reader, Superlative};
+use super::reader::{Absence, Choice, Group, Kind, Placed, Reader, Superlative};
 use crate::text_to_sql::link::catalog::{ColumnId, Holds, TableId};
 
 /// The plan, or `None` where the question names nothing to show.
@@ -21,6 +21,7 @@ pub fn assemble(reader: &mut Reader) -> Option<Plan> {
     add_order(reader, &mut plan);
     add_named_tables(reader, &mut plan);
     group_plain_outputs(reader, &mut plan);
+    show_groups(reader, &mut plan);
     set_distinct(reader, &mut plan);
     leave_out(&mut plan, left_out);
     reader.add_default_filters(&mut plan);
@@ -31,20 +32,44 @@ pub fn assemble(reader: &mut Reader) -> Option<Plan> {
 /// The conditions, with those on rows that must not exist inside one on the rows that are shown; answers which table
 /// then takes no part itself.
 fn add_conditions(reader: &mut Reader, plan: &mut Plan) -> Option<TableId> {
-    let placed = std::mem::take(&mut reader.conditions);
-    let Some(absence) = reader.absence.filter(|_| !reader.chose(Choice::NoAbsence)) else {
-        reader.absence = None;
-        plan.conditions = placed.into_iter().map(|placed| placed.condition).collect();
+    let mut placed = std::mem::take(&mut reader.conditions);
+    let compared = compare_with_rows(reader, &mut placed);
+    let absence = reader.absence.filter(|_| !reader.chose(Choice::NoAbsence));
+    reader.absence = absence.or_else(|| absence_of_value(reader, &placed));
+    let Some(absence) = reader.absence else {
+        plan.conditions = compared.into_iter().chain(placed.into_iter().map(|placed| placed.condition)).collect();
         return None;
     };
     let (inner, outer): (Vec<_>, Vec<_>) = placed.into_iter().partition(|placed| placed.at > absence.at);
-    plan.conditions = outer.into_iter().map(|placed| placed.condition).collect();
+    plan.conditions = compared.into_iter().chain(outer.into_iter().map(|placed| placed.condition)).collect();
     plan.add_table(absence.head);
     match reader.absent(absence, inner) {
         Some((condition, _)) => plan.conditions.insert(0, condition),
         None => reader.missing = Some("It is not known how what is left out belongs to the rest.".to_owned()),
     }
-    Some(absence.child)
+    absence.values.is_none().then_some(absence.child)
+}
+
+/// The comparison with other rows, with the conditions that follow it inside.
+fn compare_with_rows(reader: &mut Reader, placed: &mut Vec<Placed>) -> Option<Condition> {
+    let (compared, _) = reader.against?;
+    let average = compared.function == Function::Average;
+    let (inner, outer): (Vec<Placed>, Vec<Placed>) =
+        std::mem::take(placed).into_iter().partition(|placed| placed.at > compared.start && !average);
+    *placed = outer;
+    reader.comparison_with_rows(inner.into_iter().map(|placed| placed.condition).collect())
+}
+
+/// "companies that do not make radios": no row with the value, where a company makes many things, not some row without.
+fn absence_of_value(reader: &Reader, placed: &[Placed]) -> Option<Absence> {
+    let [.., last] = placed else { return None };
+    let Condition::Not(condition) = &last.condition else { return None };
+    let child = condition.table(reader.catalog)?;
+    let shown = reader.outputs.iter().find_map(|(output, _)| output.table(reader.catalog));
+    let head = reader.named.first().copied().or(shown).filter(|head| *head != child)?;
+    let joins = joins::connect(reader.catalog, &[head, child])?;
+    let many = joins.repeats(reader.catalog, head) && reader.split.is_none() && !reader.chose(Choice::NoAbsence);
+    many.then(|| Absence { head, child, at: last.at - 1, values: None })
 }
 
 /// Rows of the table that is left out are not joined.
@@ -571,6 +596,15 @@ fn group_plain_outputs(reader: &mut Reader, plan: &mut Plan) {
             plan.groups.push(output);
         }
     }
+}
+
+fn show_groups(reader: &Reader, plan: &mut Plan) {
+    if !reader.chose(Choice::ShowGroups) {
+        return;
+    }
+    let hidden = plan.groups.iter().copied().filter(|group| !plan.outputs.contains(group));
+    let hidden: Vec<Expression> = hidden.take(1).collect();
+    plan.outputs.splice(0..0, hidden);
 }
 
 fn set_distinct(reader: &mut Reader, plan: &mut Plan) {

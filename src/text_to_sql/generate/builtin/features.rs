@@ -26,11 +26,11 @@ pub fn of_draft(reader: &Reader, query: &Query, confidence: f32, unused: &[Strin
 
 /// Which kinds of decision were taken otherwise.
 fn choices(taken: &[Choice]) -> Vec<f32> {
-    let mut kinds = vec![0.0; 22];
+    let mut kinds = vec![0.0; 26];
     for choice in taken {
         let at = match choice {
             Choice::Rank { rank, .. } => {
-                kinds[21] += *rank as f32;
+                kinds[25] += *rank as f32;
                 0
             }
             Choice::Kind { kind: Kind::Table, .. } => 1,
@@ -53,6 +53,10 @@ fn choices(taken: &[Choice]) -> Vec<f32> {
             Choice::NoAbsence => 18,
             Choice::ShowKeys => 19,
             Choice::OtherPath | Choice::OtherDate => 20,
+            Choice::FlipExtreme => 21,
+            Choice::NoCount => 22,
+            Choice::SumShown => 23,
+            Choice::ShowGroups => 24,
         };
         kinds[at] += 1.0;
     }

@@ -202,12 +202,42 @@ pub fn comparison_after(tokens: &[Token], at: usize) -> Option<(Comparison, usiz
     }
     let up = HIGHER.contains(&word(2)) || matches!(word(2), "above" | "over" | "after");
     let down = LOWER.contains(&word(2)) || matches!(word(2), "below" | "under" | "before");
-    let number_follows = tokens.get(at + 3).is_some_and(|token| token.number().is_some() || token.dates().is_some());
+    let end = tokens.len().min(at + 7);
+    let figure = |token: &Token| token.number().is_some() || token.dates().is_some();
+    let number_follows = tokens.get(at + 3..end).is_some_and(|next| next.iter().any(figure));
     match (up, down) {
         (true, _) if !number_follows => Some((Comparison::GreaterOrEqual, 2)),
         (_, true) if !number_follows => Some((Comparison::LessOrEqual, 2)),
         _ => None,
     }
+}
+
+/// A comparison with figures of other rows: which of their values counts, and the tokens that say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compared {
+    pub comparison: Comparison,
+    pub function: Function,
+    pub start: usize,
+    pub end: usize,
+}
+
+/// "more than any", "higher than all", "older than the youngest". More than any one is more than the least.
+pub fn compared_with_others(tokens: &[Token]) -> Option<Compared> {
+    let word = |at: usize| tokens.get(at).map_or("", |token| token.lower.as_str());
+    let than = (1..tokens.len()).find(|at| word(*at) == "than" && direction(word(*at - 1)).is_some())?;
+    let comparison = direction(word(than - 1))?;
+    let above = comparison == Comparison::Greater;
+    let mut at = than + 1;
+    while matches!(word(at), "the" | "that" | "of" | "those" | "salary" | "price" | "prices") && at < than + 4 {
+        at += 1;
+    }
+    let least = |least: bool| if least { Function::Minimum } else { Function::Maximum };
+    let function = match word(at) {
+        "any" | "some" => least(above),
+        "all" | "every" | "everyone" | "each" => least(!above),
+        other => least(!superlative(other)?.descending),
+    };
+    Some(Compared { comparison, function, start: than - 1, end: at + 1 })
 }
 
 /// "above the average", "older than average": the side, and where the phrase begins and ends.
@@ -218,6 +248,13 @@ pub fn compared_with_average(tokens: &[Token]) -> Option<(Comparison, usize, usi
         let mut at = end;
         while at > 0 && between.contains(&tokens[at - 1].lower.as_str()) {
             at -= 1;
+        }
+        if tokens[at].lower == "than" && at.checked_sub(1).is_some_and(|at| direction(&tokens[at].lower).is_none()) {
+            // "smaller colleges than average"
+            let split = (at.saturating_sub(4)..at).rev().find_map(|at| Some((direction(&tokens[at].lower)?, at)));
+            if let Some((side, _)) = split {
+                return Some((side, at, end + 1));
+            }
         }
         let word = at.checked_sub(1).map_or("", |at| tokens[at].lower.as_str());
         let side = direction(word)

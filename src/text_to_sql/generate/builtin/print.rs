@@ -202,6 +202,7 @@ impl Printer<'_> {
             Condition::Matches { text, place, .. } => {
                 format!("{column} not {} {}", dialect::like(engine), pattern(engine, text, *place))
             }
+            Condition::SameText { text, .. } => format!("lower({column}) <> lower({})", dialect::text(text)),
             Condition::IsKnown { .. } => format!("{column} is null"),
             other => format!("not ({})", self.condition(other)),
         }

@@ -54,20 +54,21 @@ fn hash(thing: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// What is asked back is not run unasked.
-const ASKED_BACK: f32 = DEFAULT_MIN_CONFIDENCE - 0.01;
+/// What is asked back, or leaves part of the question unread, is not run unasked.
+const HELD_BACK: f32 = DEFAULT_MIN_CONFIDENCE - 0.01;
 
 /// Orders drafts by how likely they are right, and says so in their confidence. `facts` has one entry a draft, in the
 /// same order: what it gave, where it ran.
 pub fn rerank(drafts: &mut [Draft], facts: &[Option<ResultFacts>]) {
     let ensemble = if facts.iter().any(Option::is_some) { &RANKER.ran } else { &RANKER.unrun };
-    if drafts.iter().any(|draft| draft.features.0.is_empty()) {
+    if drafts.iter().any(|draft| draft.features.numbers.is_empty()) {
         return;
     }
     let features = features(drafts, facts);
     for (draft, features) in drafts.iter_mut().zip(features) {
         let probability = ensemble.probability(&features);
-        draft.confidence = if draft.clarification.is_some() { probability.min(ASKED_BACK) } else { probability };
+        let held = draft.clarification.is_some() || draft.features.doubtful;
+        draft.confidence = if held { probability.min(HELD_BACK) } else { probability };
     }
     drafts.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
 }
@@ -75,12 +76,12 @@ pub fn rerank(drafts: &mut [Draft], facts: &[Option<ResultFacts>]) {
 /// Everything that the ranker knows of each draft: its own features, how it compares with the others, and what it gave.
 pub fn features(drafts: &[Draft], facts: &[Option<ResultFacts>]) -> Vec<Vec<f32>> {
     let penalties: Vec<f32> =
-        drafts.iter().map(|draft| draft.features.0.first().copied().unwrap_or_default()).collect();
+        drafts.iter().map(|draft| draft.features.numbers.first().copied().unwrap_or_default()).collect();
     let least = penalties.iter().copied().fold(f32::INFINITY, f32::min);
     let place = |at: usize| penalties.iter().filter(|other| **other < penalties[at]).count() as f32;
     let shares = shares(drafts.len(), &penalties, facts);
     let own = drafts.iter().enumerate().map(|(at, draft)| {
-        let mut all = draft.features.0.clone();
+        let mut all = draft.features.numbers.clone();
         all.extend([penalties[at] - least, place(at), drafts.len() as f32]);
         all.extend(of_result(facts.get(at).copied().flatten()));
         all.extend(shares[at]);

@@ -22,6 +22,7 @@ pub use sets::Combination;
 use std::collections::HashMap;
 
 use super::joins::{Cost, distances};
+use super::phrases::Compared;
 use super::plan::{Comparison, Condition, Expression, Function, Having, SetOperation};
 use crate::text_to_sql::link::catalog::{Catalog, ColumnId, Holds, TableId};
 use crate::text_to_sql::link::tokens::Token;
@@ -79,11 +80,19 @@ pub enum Choice {
     OtherPath,
     /// The next of several dates of the table.
     OtherDate,
+    /// "more than any" is more than the most.
+    FlipExtreme,
+    /// "number of" counts nothing: a column holds the number.
+    NoCount,
+    /// The numbers of a column are added up instead of counted or shown.
+    SumShown,
+    /// What groups are by is shown.
+    ShowGroups,
 }
 
 impl Choice {
     /// Those that every question has.
-    pub const GENERAL: [Choice; 20] = [
+    pub const GENERAL: [Choice; 24] = [
         Choice::FlipDistinct,
         Choice::FlipSuperlative,
         Choice::OnlyNeededTables,
@@ -104,6 +113,10 @@ impl Choice {
         Choice::ShowKeys,
         Choice::OtherPath,
         Choice::OtherDate,
+        Choice::FlipExtreme,
+        Choice::NoCount,
+        Choice::SumShown,
+        Choice::ShowGroups,
     ];
 
     /// Whether two decisions are about different things.
@@ -214,6 +227,8 @@ pub struct Reader<'a> {
     /// The last condition is on a set of its own.
     pub split: Option<SetOperation>,
     pub sides: Vec<Condition>,
+    /// A comparison of this column with figures of other rows.
+    pub against: Option<(Compared, ColumnId)>,
     /// Filters that the question speaks of, for or against.
     pub spoken_filters: Vec<(TableId, usize)>,
     pub having: Option<(Having, Option<TableId>)>,
@@ -245,7 +260,7 @@ pub fn read<'a>(catalog: &'a Catalog, tokens: &'a [Token], mentions: &[Mention],
     reader.read_terms();
     reader.read_flags();
     reader.read_limit();
-    reader.read_average_comparison();
+    reader.read_comparison_with_rows();
     reader.read_aggregates();
     reader.read_numbers();
     reader.read_order();
@@ -288,6 +303,7 @@ impl<'a> Reader<'a> {
             absence: None,
             split: None,
             sides: Vec::new(),
+            against: None,
             spoken_filters: Vec::new(),
             having: None,
             limit: None,

@@ -1,7 +1,7 @@
 //! Words of the grammar whose part of the plan is missing: "how many" without a count, "each" without groups, "than"
 //! without a comparison. Every word may count as used and the SQL still say something else.
 
-use super::plan::{Comparison, Condition, Plan};
+use super::plan::{Comparison, Condition, Plan, Query, SetOperation};
 use super::reader::Reader;
 
 /// "how many" answered by a list.
@@ -24,6 +24,27 @@ pub fn doubt_unread(reader: &mut Reader, plan: &Plan) {
         (answers_one_of_two(reader, plan), UNREAD_QUESTION),
     ];
     doubts.into_iter().filter(|(unread, _)| *unread).for_each(|(_, factor)| reader.doubt(factor));
+}
+
+/// A number, date or quoted text that the SQL does not reflect is almost always a missing condition, and "not" without
+/// a negation is the contrary of what was asked.
+pub fn is_doubtful(reader: &Reader, query: &Query, unused_words: &[String]) -> bool {
+    let literal = |word: &String| {
+        let said = reader.tokens.iter().filter(|token| token.text == **word);
+        said.into_iter().any(|token| token.number().is_some() || token.dates().is_some() || token.is_quoted())
+    };
+    unused_words.iter().any(literal) || (reader.negates() && !leaves_out(&query.plan))
+}
+
+fn leaves_out(plan: &Plan) -> bool {
+    let negated = |condition: &Condition| matches!(condition, Condition::Not(_) | Condition::Absent { .. });
+    let inverted = |condition: &Condition| match condition {
+        Condition::Against { query, .. } => leaves_out(&query.plan),
+        Condition::Compare { comparison, .. } => *comparison != Comparison::Equal,
+        _ => false,
+    };
+    let except = matches!(plan.combined, Some((SetOperation::Except, _)));
+    except || plan.having.is_some() || plan.conditions.iter().any(|condition| negated(condition) || inverted(condition))
 }
 
 /// A column may hold the number already, but then of one row.

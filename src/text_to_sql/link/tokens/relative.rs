@@ -57,6 +57,11 @@ fn period_at(tokens: &[Token], at: usize, today: NaiveDate) -> Option<(usize, To
         return range.filter(|_| offset != 0).map(|range| (length + 3, TokenKind::Dates(range)));
     }
     let unit = unit(word(length + 1)).filter(|_| !word(length + 1).ends_with('s'))?;
+    // "the first and last month" and "the last year of" name something else.
+    let named = (1..=4).filter_map(|back| at.checked_sub(back)).any(|at| tokens[at].lower == "first");
+    if named || word(length + 2) == "of" {
+        return None;
+    }
     // "in last year" keeps its "in", and a bare "the" belongs to what follows.
     (length == 0 || word(0) == "the").then_some(())?;
     Some((length + 2, calendar(today, unit, offset)?))

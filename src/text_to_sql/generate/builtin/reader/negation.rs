@@ -4,7 +4,7 @@
 use super::{Kind, Placed, Reader};
 use crate::text_to_sql::generate::builtin::joins;
 use crate::text_to_sql::generate::builtin::plan::{Condition, Expression, Plan, Query};
-use crate::text_to_sql::link::catalog::TableId;
+use crate::text_to_sql::link::catalog::{ColumnId, TableId};
 
 const NEGATIONS: &[&str] = &[
     "not",
@@ -33,6 +33,8 @@ pub struct Absence {
     pub child: TableId,
     /// The word that negates: conditions after it are about the child.
     pub at: usize,
+    /// Not rows are left out but the values of this column, with all their rows: "cities without a large branch".
+    pub values: Option<ColumnId>,
 }
 
 impl Reader<'_> {
@@ -44,14 +46,27 @@ impl Reader<'_> {
         near.find(|at| (NEGATIONS.contains(&self.word(*at)) && !self.compares(*at)) || but(*at))
     }
 
-    /// Turns a condition round where the words before it say so.
+    /// Whether some word leaves something out.
+    pub(in crate::text_to_sql::generate::builtin) fn negates(&self) -> bool {
+        let says = |at: usize| NEGATIONS.contains(&self.word(at)) && !self.compares(at) && !self.covered_by_name(at);
+        (0..self.tokens.len()).any(says)
+    }
+
+    /// Turns a condition round where the words before it say so, or right after it: "which Acme does not make".
     pub(super) fn place(&mut self, condition: Condition, at: usize) {
-        let Some(negation) = self.negation_before(at) else { return self.add_condition(condition, at) };
+        let negation = self.negation_before(at).or_else(|| self.negation_after(at));
+        let Some(negation) = negation else { return self.add_condition(condition, at) };
         self.explained[negation] = true;
         if self.word(negation) == "other" {
             self.explained[negation + 1] = true;
         }
         self.add_condition(condition.negated(), at);
+    }
+
+    fn negation_after(&self, start: usize) -> Option<usize> {
+        let end = self.mentions.iter().find(|mention| mention.start == start)?.end;
+        let verb = matches!(self.word(end), "does" | "do" | "did" | "has" | "have" | "had" | "is" | "was" | "were");
+        (verb && matches!(self.word(end + 1), "not" | "never") && !self.compares(end + 1)).then_some(end + 1)
     }
 
     /// "no more than", "not later than"
@@ -80,11 +95,25 @@ impl Reader<'_> {
             let mention = &self.mentions[index];
             let Some(child) = mention.table.filter(|_| mention.kind == Kind::Table && !mention.used) else { continue };
             let Some(at) = self.negation_before(mention.start) else { continue };
-            let Some(head) = self.heads_before(at).into_iter().find(|head| *head != child) else { continue };
+            let head = self.heads_before(at).into_iter().find(|head| *head != child);
+            let values = if head.is_some() { None } else { self.values_before(at, child) };
+            if head.is_none() && values.is_none() {
+                continue;
+            }
             self.mentions[index].used = true;
-            return Some(Absence { head, child, at });
+            return Some(Absence { head: head.unwrap_or(child), child, at, values });
         }
         None
+    }
+
+    /// The column of a table that is asked for before a token, where its values repeat.
+    fn values_before(&self, at: usize, table: TableId) -> Option<ColumnId> {
+        let before = self.mentions.iter().filter(|mention| mention.end <= at && mention.kind == Kind::Column);
+        let repeats = |column: &ColumnId| {
+            let entry = self.catalog.column(*column);
+            entry.table == table && !entry.is_unique
+        };
+        before.filter_map(|mention| mention.column).find(repeats)
     }
 
     /// The tables and the tables of columns that the question speaks of before a token.
@@ -113,7 +142,7 @@ impl Reader<'_> {
         };
         let child = children.iter().find(spoken).or(children.first()).copied()?;
         self.assume(UNNAMED, format!("what is left out has a row in {}", self.catalog.table(child).table.name));
-        Some(Absence { head, child, at })
+        Some(Absence { head, child, at, values: None })
     }
 
     /// The condition that an absence means, with the conditions on the child inside it. `None` where no single key
@@ -123,11 +152,11 @@ impl Reader<'_> {
         absence: Absence,
         inner: Vec<Placed>,
     ) -> Option<(Condition, Query)> {
-        let steps = joins::path(self.catalog, absence.head, absence.child)?;
-        let first = steps.first()?;
-        let &[(child, parent)] = &self.catalog.edge(first.edge).pairs[..] else { return None };
-        let (outer, key) = if self.catalog.table_of(child) == first.table { (parent, child) } else { (child, parent) };
-        let mut plan = Plan::of(Some(first.table));
+        let (outer, key) = match absence.values {
+            Some(column) => (column, column),
+            None => self.columns_to_child(absence)?,
+        };
+        let mut plan = Plan::of(Some(self.catalog.table_of(key)));
         plan.outputs.push(Expression::Column(key));
         let turned = inner.into_iter().map(|placed| match placed.condition {
             Condition::Not(condition) => *condition,
@@ -142,5 +171,13 @@ impl Reader<'_> {
         let joins = joins::connect(self.catalog, &plan.tables)?;
         let query = Query { plan, joins };
         Some((Condition::Absent { column: outer, query: Box::new(query.clone()) }, query))
+    }
+
+    /// The column of the head by which the way to the child begins, and the column it equals.
+    fn columns_to_child(&self, absence: Absence) -> Option<(ColumnId, ColumnId)> {
+        let steps = joins::path(self.catalog, absence.head, absence.child)?;
+        let first = steps.first()?;
+        let &[(child, parent)] = &self.catalog.edge(first.edge).pairs[..] else { return None };
+        Some(if self.catalog.table_of(child) == first.table { (parent, child) } else { (child, parent) })
     }
 }

@@ -3,7 +3,7 @@
 use super::{Choice, Kind, Reader, is_range};
 use crate::text_to_sql::generate::builtin::joins;
 use crate::text_to_sql::generate::builtin::phrases::{
-    comparative, compared_with_average, comparison_after, comparison_before,
+    Compared, comparative, compared_with_average, compared_with_others, comparison_after, comparison_before,
 };
 use crate::text_to_sql::generate::builtin::plan::{
     Comparison, Condition, Expression, Function, Having, Literal, Plan, Query,
@@ -29,21 +29,43 @@ struct Stated<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// "above the average price"
-    pub(super) fn read_average_comparison(&mut self) {
-        let Some((comparison, start, end)) = compared_with_average(self.tokens) else { return };
-        let measures = self.free_columns().filter(|(_, _, column)| self.is_number(*column));
+    /// "above the average price", "more than any product of that kind"
+    pub(super) fn read_comparison_with_rows(&mut self) {
+        let average = compared_with_average(self.tokens).map(|(comparison, start, end)| Compared {
+            comparison,
+            function: Function::Average,
+            start,
+            end,
+        });
+        let Some(compared) = average.or_else(|| compared_with_others(self.tokens)) else { return };
+        let Some(column) = self.compared_column(&compared) else { return };
+        self.explained[compared.start..compared.end].fill(true);
+        self.against = Some((compared, column));
+    }
+
+    /// The column that a comparison is about: beside it, else what its comparative measures.
+    fn compared_column(&mut self, compared: &Compared) -> Option<ColumnId> {
+        let (start, end) = (compared.start, compared.end);
+        let ordered = |column: ColumnId| {
+            self.is_number(column) || (self.holds(column) == Holds::Date && compared.function != Function::Average)
+        };
         let near = |mention: &super::Settled| {
             let after = mention.start >= end && mention.start <= end + 2;
             after
                 || (mention.end <= start && start - mention.end <= COLUMN_REACH)
                 || (mention.start >= start && mention.end <= end)
         };
-        let mentions: Vec<(usize, ColumnId)> =
-            measures.filter(|(_, mention, _)| near(mention)).map(|(index, _, column)| (index, column)).collect();
+        let measures = self.free_columns().filter(|(_, mention, column)| ordered(*column) && near(mention));
+        let mentions: Vec<(usize, ColumnId)> = measures.map(|(index, _, column)| (index, column)).collect();
         let spoken = comparative(self.word(start)).and_then(|words| self.column_near(&self.likely_tables(), words));
-        let Some(column) = mentions.last().map(|(_, column)| *column).or(spoken) else { return };
-        mentions.iter().filter(|(_, other)| *other == column).for_each(|(index, _)| self.mentions[*index].used = true);
+        let column = mentions.last().map(|(_, column)| *column).or(spoken)?;
+        for (index, _) in mentions.iter().filter(|(_, other)| *other == column) {
+            let own = self.mentions[*index].start;
+            let again = mentions.iter().any(|(later, other)| {
+                *other == column && self.mentions[*later].start > own && self.mentions[*later].end <= start
+            });
+            self.mentions[*index].used |= !(self.region[own] && again);
+        }
         let verb =
             |mention: &super::Settled| mention.kind == Kind::Column && mention.end == start && mention.score < 0.8;
         if let Some(verb) = self.mentions.iter().position(verb) {
@@ -53,12 +75,28 @@ impl<'a> Reader<'a> {
                 doubt.assumption.as_ref().is_none_or(|text| !text.starts_with(&format!("\"{said}\" ")))
             });
         }
-        self.explained[start..end].fill(true);
+        Some(column)
+    }
+
+    /// The condition that the comparison means. Other rows than all are meant where conditions follow.
+    pub(in crate::text_to_sql::generate::builtin) fn comparison_with_rows(
+        &self,
+        inner: Vec<Condition>,
+    ) -> Option<Condition> {
+        let (compared, column) = self.against?;
         let mut plan = Plan::of(Some(self.catalog.table_of(column)));
-        plan.outputs.push(Expression::Aggregate(Function::Average, column));
-        let Some(joins) = joins::connect(self.catalog, &plan.tables) else { return };
+        let flipped = self.chose(Choice::FlipExtreme);
+        let function = match compared.function {
+            Function::Minimum if flipped => Function::Maximum,
+            Function::Maximum if flipped => Function::Minimum,
+            function => function,
+        };
+        plan.outputs.push(Expression::Aggregate(function, column));
+        plan.conditions = inner;
+        plan.complete_tables(self.catalog);
+        let joins = joins::connect(self.catalog, &plan.tables)?;
         let query = Box::new(Query { plan, joins });
-        self.add_condition(Condition::Against { column, comparison, query }, start);
+        Some(Condition::Against { column, comparison: compared.comparison, query })
     }
 
     pub(super) fn read_numbers(&mut self) {
@@ -138,7 +176,11 @@ impl<'a> Reader<'a> {
         }
         let next =
             self.mentions.iter().position(|mention| mention.start >= stated.end && mention.start <= stated.end + 1);
-        let Some(next) = next else { return self.read_times(stated) };
+        let apart = |next: &usize| {
+            let between = self.words(stated.end, self.mentions[*next].start);
+            between.into_iter().any(|word| matches!(word, "and" | "or" | ","))
+        };
+        let Some(next) = next.filter(|next| !apart(next)) else { return self.read_times(stated) };
         let mention = &self.mentions[next];
         let whole = stated.number.value.fract() == 0.0 && (0.0..=MAX_COUNT).contains(&stated.number.value);
         let possessed = matches!(self.word_before(stated.at, 1), "have" | "has" | "had" | "with" | "exactly");
@@ -261,7 +303,27 @@ impl<'a> Reader<'a> {
             self.mentions[index].used = true;
             return Some(column);
         }
-        self.unnamed_column_of_number(stated, year)
+        self.column_of_last_number(stated).or_else(|| self.unnamed_column_of_number(stated, year))
+    }
+
+    /// "over 1500 or less than 500": the second number is about what the first is about.
+    fn column_of_last_number(&self, stated: &Stated) -> Option<ColumnId> {
+        let last = self.conditions.last().filter(|last| last.at < stated.at)?;
+        let joins = |word: &str| {
+            matches!(
+                word,
+                "or" | "and" | "," | "than" | "more" | "less" | "the" | "also" | "but" | "with" | "are" | "is"
+            ) || comparative(word).is_some()
+                || matches!(
+                    word,
+                    "higher" | "lower" | "greater" | "fewer" | "above" | "below" | "over" | "under" | "older"
+                )
+        };
+        let together = self.words(last.at + 1, stated.at).all(joins) && self.word(stated.end) != "years";
+        match &last.condition {
+            Condition::Compare { column, value: Literal::Number(_), .. } => Some(*column).filter(|_| together),
+            _ => None,
+        }
     }
 
     fn adjective_before(&self, at: usize) -> Option<&'static [&'static str]> {

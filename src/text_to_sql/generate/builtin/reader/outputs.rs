@@ -255,6 +255,9 @@ impl Reader<'_> {
 
     /// "how many", "number of": what is counted, and whether a column makes it a sum instead.
     pub(super) fn read_count(&mut self) {
+        if self.chose(Choice::NoCount) {
+            return;
+        }
         for at in 0..self.tokens.len() {
             if self.is_count_cue(at) && self.take_count(at) {
                 return;
@@ -331,11 +334,30 @@ impl Reader<'_> {
             }
             self.read_output(index);
         }
+        self.read_measured();
         self.read_table_outputs(counted);
         self.add_owner(counted);
         self.add_full_name();
         self.read_everything();
         self.drop_repeats();
+    }
+
+    /// "how old is", "how long are": the column that the adjective measures.
+    fn read_measured(&mut self) {
+        let Some(how) = (0..self.tokens.len()).find(|at| self.word(*at) == "how" && self.region[*at]) else { return };
+        let words: &[&str] = match self.word(how + 1) {
+            "old" => &["age"],
+            "tall" | "high" => &["height", "elevation"],
+            "long" => &["length", "duration"],
+            "heavy" => &["weight"],
+            "big" | "large" => &["size", "area", "capacity"],
+            "expensive" => &["price", "cost"],
+            _ => return,
+        };
+        if let Some(column) = self.column_near(&self.likely_tables(), words) {
+            self.explained[how + 1] = true;
+            self.outputs.insert(0, (Expression::Column(column), how));
+        }
     }
 
     fn read_output(&mut self, index: usize) {
@@ -346,8 +368,12 @@ impl Reader<'_> {
         }
         let mut functions: Vec<Function> =
             self.aggregates.iter().filter(|(mention, _)| *mention == index).map(|(_, function)| *function).collect();
-        if functions.is_empty() && self.is_total_of_groups(index, column) {
+        let summed = self.chose(Choice::SumShown) && self.is_number(column);
+        if functions.is_empty() && (self.is_total_of_groups(index, column) || summed) {
             functions.push(Function::Sum);
+        }
+        if functions.is_empty() && self.is_number(column) && self.says(&["on", "average"]) {
+            functions.push(Function::Average);
         }
         self.mentions[index].used = true;
         if functions.is_empty() {

@@ -50,7 +50,9 @@ impl Reader<'_> {
         });
         let descending = from || self.words(0, self.tokens.len()).any(downwards);
         let leading = at == 0;
-        let by = (0..self.tokens.len()).find(|at| self.word(*at) == "by").unwrap_or(self.tokens.len());
+        let by = (0..self.tokens.len()).find(|at| self.word(*at) == "by");
+        let order_of = || (1..self.tokens.len()).find(|at| self.word(*at) == "of" && self.word(at - 1) == "order");
+        let by = by.or_else(order_of).unwrap_or(self.tokens.len());
         self.explained[at] = true;
         self.order = Some(OrderCue { at: if leading { by } else { at }, descending });
     }
@@ -90,7 +92,9 @@ impl Reader<'_> {
 
     pub(super) fn read_superlative(&mut self) {
         for at in 0..self.order_start() {
-            let free = !self.explained[at] || matches!(self.word(at), "maximum" | "minimum" | "max" | "min");
+            let compared = self.against.is_some_and(|(compared, _)| (compared.start..compared.end).contains(&at));
+            let extreme = matches!(self.word(at), "maximum" | "minimum" | "max" | "min");
+            let free = !self.explained[at] || (extreme && !compared);
             let spoken = superlative(self.word(at)).filter(|_| self.word_before(at, 1) != "at" && free);
             let inside = self
                 .mentions
@@ -158,10 +162,17 @@ impl Reader<'_> {
         if let Some(measured) = self.measure_of_next_table(at, &tables, spoken) {
             return Some(measured);
         }
-        self.superlative_of_mention(at, descending).or_else(|| {
-            let column = self.column_near(&tables, spoken.columns)?;
+        if let Some(found) = self.superlative_of_mention(at, descending) {
+            return Some(found);
+        }
+        if let Some(column) = self.column_near(&tables, spoken.columns) {
             self.doubt(0.8);
-            Some(Superlative::Column { column, descending, mention: None })
+            return Some(Superlative::Column { column, descending, mention: None });
+        }
+        let counts = matches!(self.word(at), "most" | "least" | "fewest");
+        counts.then(|| {
+            self.doubt(UNREAD_SUPERLATIVE * 2.0);
+            Superlative::Frequency { descending, at }
         })
     }
 

@@ -82,7 +82,8 @@ impl Reader<'_> {
             self.word(at + 1),
             "more" | "less" | "fewer" | "equal" | "above" | "higher" | "lower" | "later" | "older" | "earlier"
         );
-        more && self.word(at + 2) != "than"
+        let number = (at + 2..(at + 5).min(self.tokens.len())).any(|at| self.tokens[at].number().is_some());
+        more && self.word(at + 2) != "than" && !number
     }
 
     /// Values of one column with "or" or a comma between them, or shown as groups, are a list.

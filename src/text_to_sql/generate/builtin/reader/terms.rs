@@ -4,9 +4,9 @@
 use super::{Kind, Reader, Superlative};
 use crate::text_to_sql::generate::builtin::phrases::superlative;
 use crate::text_to_sql::generate::builtin::plan::{Condition, Expression, Plan};
-use crate::text_to_sql::link::Meaning;
 use crate::text_to_sql::link::catalog::TableId;
 use crate::text_to_sql::link::words::identifier_stems;
+use crate::text_to_sql::link::{Candidate, Meaning};
 use crate::text_to_sql::schema::NamedFilter;
 use crate::text_to_sql::terms;
 
@@ -70,12 +70,15 @@ impl Reader<'_> {
     fn speaks_of(&self, table: TableId, condition: &str) -> bool {
         let declared = self.catalog.table(table).table;
         let columns = terms::columns(self.catalog.engine(), declared, condition);
-        self.mentions.iter().filter(|mention| mention.kind == Kind::Value && !mention.dropped).any(|mention| {
-            mention.column.is_some_and(|column| {
-                self.catalog.table_of(column) == table
-                    && columns.contains(&self.catalog.column(column).column.name.as_str())
-            })
-        })
+        let of_filter = |candidate: &Candidate| match &candidate.meaning {
+            Meaning::Value(column, _) => {
+                let entry = self.catalog.column(*column);
+                entry.table == table && columns.contains(&entry.column.name.as_str())
+            }
+            _ => false,
+        };
+        let values = self.mentions.iter().filter(|mention| mention.kind == Kind::Value && !mention.dropped);
+        values.flat_map(|mention| &mention.candidates).any(of_filter)
     }
 
     /// "all customers", "including inactive ones"

@@ -1,9 +1,70 @@
 //! What is asked beyond lists and counts: leaving out, sets, shares, differences, periods of today, and the terms that
 //! people declared.
 
+use std::sync::Arc;
+
 use super::{best, shop, sql};
-use crate::text_to_sql::generate::Draft;
+use crate::text_to_sql::generate::builtin::{ResultFacts, generate, rerank};
+use crate::text_to_sql::generate::{DEFAULT_MIN_CONFIDENCE, Draft, Generated};
+use crate::text_to_sql::link::catalog::Catalog;
 use crate::text_to_sql::schema::{Engine, Metric, NamedFilter, Schema};
+
+/// As it is served, ranked.
+fn served(question: &str) -> Vec<Draft> {
+    let catalog = Catalog::new(Arc::new(shop(Engine::Sqlite)));
+    match generate(question, &catalog, super::today()) {
+        Generated::Drafts(drafts) => drafts,
+        Generated::Declined(reason) => panic!("{question}: {reason}"),
+    }
+}
+
+#[test]
+fn a_plain_question_is_answered_unasked_and_an_odd_one_is_not() {
+    assert!(served("How many customers are in Germany?")[0].confidence >= DEFAULT_MIN_CONFIDENCE);
+    for odd in
+        ["names of products that are laptops 77.5", "orders nobody purple never", "customers orders products regions"]
+    {
+        assert!(served(odd)[0].confidence < DEFAULT_MIN_CONFIDENCE, "{odd}");
+    }
+}
+
+#[test]
+fn drafts_that_ran_are_ranked_again_and_never_lost() {
+    let mut drafts = served("Which customers have orders that are shipped?");
+    let facts: Vec<Option<ResultFacts>> =
+        (0..drafts.len()).map(|at| (at % 2 == 0).then(|| ResultFacts::of(&[vec![serde_json::json!("Ada")]]))).collect();
+    let mut before: Vec<String> = drafts.iter().map(|draft| draft.sql.clone()).collect();
+    rerank(&mut drafts, &facts);
+    assert!(drafts.windows(2).all(|pair| pair[0].confidence >= pair[1].confidence));
+    let mut after: Vec<String> = drafts.into_iter().map(|draft| draft.sql).collect();
+    before.sort();
+    after.sort();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn values_left_out_are_left_out_with_all_their_rows() {
+    assert_eq!(
+        line("Which categories have no products with a unit price above 100?", Engine::Sqlite),
+        "select category from products where category not in (select category from products where unitPrice > 100)"
+    );
+}
+
+#[test]
+fn more_than_any_is_more_than_the_least_of_the_rows_that_are_meant() {
+    assert_eq!(
+        line("names of products whose unit price is higher than any phones", Engine::Sqlite),
+        "select name from products where unitPrice > (select min(unitPrice) from products where category = 'Phones')"
+    );
+}
+
+#[test]
+fn a_second_number_is_about_the_column_of_the_first() {
+    assert_eq!(
+        line("names of products with a unit price below 3 or above 5", Engine::Sqlite),
+        "select name from products where unitPrice < 3 or unitPrice > 5"
+    );
+}
 
 /// The SQL of the best draft on one line.
 fn line(question: &str, engine: Engine) -> String {
