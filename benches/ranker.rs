@@ -60,6 +60,9 @@ fn numbers(drafts: &[Draft], ran: Option<&Ran>) -> Vec<Value> {
         None => Vec::new(),
     };
     let numbers = builtin::features(drafts, &facts);
-    let entry = |(draft, numbers): (&Draft, Vec<f32>)| json!({"sql": draft.sql, "features": numbers});
+    let entry = |(draft, numbers): (&Draft, Vec<f32>)| {
+        let held = draft.clarification.is_some() || draft.features.doubtful;
+        json!({"sql": draft.sql, "features": numbers, "held": held})
+    };
     drafts.iter().zip(numbers).map(entry).collect()
 }

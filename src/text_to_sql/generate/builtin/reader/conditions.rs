@@ -247,6 +247,15 @@ impl Reader<'_> {
         adjacent().or(near).or_else(farther).filter(text).or_else(table).filter(text)
     }
 
+    /// "Show the titles that contain …": the column of the condition is what is to be shown, too.
+    fn is_shown_too(&self, index: usize, value: usize) -> bool {
+        let mention = &self.mentions[index];
+        let part = self.words(mention.end, value.max(mention.end)).any(|word| PART_WORDS.contains(&word));
+        let other = |other: &Settled| other.kind == Kind::Column && self.region[other.start];
+        let alone = self.mentions.iter().enumerate().all(|(at, mention)| at == index || !other(mention));
+        part && alone && self.region[mention.start] && self.named.is_empty()
+    }
+
     /// The mention beside a value that named its column is explained by the condition.
     fn use_column_mention(&mut self, index: usize, column: ColumnId) {
         let (start, end) = (self.mentions[index].start, self.mentions[index].end);
@@ -269,7 +278,7 @@ impl Reader<'_> {
             .iter()
             .position(|mention| mention.kind == Kind::Column && near(mention) && (names(mention) || stated(mention)));
         if let Some(found) = found {
-            self.mentions[found].used = true;
+            self.mentions[found].used = !self.is_shown_too(found, start);
         }
     }
 }

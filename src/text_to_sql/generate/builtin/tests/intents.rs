@@ -43,6 +43,14 @@ fn drafts_that_ran_are_ranked_again_and_never_lost() {
 }
 
 #[test]
+fn a_column_that_is_all_there_is_to_show_is_shown_and_filtered() {
+    assert_eq!(
+        line("Show the categories that contain \"Office\"", Engine::Sqlite),
+        "select category from products where category like '%Office%'"
+    );
+}
+
+#[test]
 fn values_left_out_are_left_out_with_all_their_rows() {
     assert_eq!(
         line("Which categories have no products with a unit price above 100?", Engine::Sqlite),
