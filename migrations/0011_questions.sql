@@ -31,12 +31,17 @@ create table sql_examples (
     constraint fk_sql_examples_databases_database_id
         foreign key (database_id, workspace_id) references databases (id, workspace_id) on delete cascade,
     constraint fk_sql_examples_sql_queries_query_id foreign key (query_id) references sql_queries (id) on delete set null,
-    constraint uq_sql_examples_database_id_question unique (database_id, question),
     constraint ck_sql_examples_question check (length(question) between 1 and 2000),
     constraint ck_sql_examples_status check (status in ('proposed', 'verified', 'broken')),
     constraint ck_sql_examples_approved_at check (status = 'proposed' or approved_at is not null),
     constraint ck_sql_examples_embedding check ((embedding is null) = (embedding_model is null))
 );
+-- One example a question that somebody stands for; of proposals, one a key. By the hash: a question may be longer than an
+-- index entry.
+create unique index uq_sql_examples_database_id_question on sql_examples (database_id, sha256(convert_to(question, 'UTF8')))
+    where status <> 'proposed';
+create unique index uq_sql_examples_database_id_key_id_question
+    on sql_examples (database_id, key_id, sha256(convert_to(question, 'UTF8'))) where status = 'proposed';
 create index idx_sql_examples_database_id_id on sql_examples (database_id, id desc);
 -- Examples are looked for here when an answer is removed.
 create index idx_sql_examples_query_id on sql_examples (query_id);

@@ -148,6 +148,20 @@ pub struct Usage {
     pub completion_tokens: u32,
 }
 
+impl Usage {
+    /// Of several calls; nothing where one of them does not say.
+    pub fn sum(calls: impl IntoIterator<Item = Option<Usage>>) -> Option<Usage> {
+        let zero = Usage { prompt_tokens: 0, completion_tokens: 0 };
+        calls.into_iter().try_fold(zero, |sum, usage| {
+            let usage = usage?;
+            Some(Usage {
+                prompt_tokens: sum.prompt_tokens.saturating_add(usage.prompt_tokens),
+                completion_tokens: sum.completion_tokens.saturating_add(usage.completion_tokens),
+            })
+        })
+    }
+}
+
 /// What a stream brings: text, piece by piece, and at its end one [`Ending`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {

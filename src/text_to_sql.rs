@@ -42,7 +42,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::models::{LanguageModel, Usage};
+use crate::models::LanguageModel;
 
 /// What `validate` says of a statement.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -208,19 +208,6 @@ impl Query {
         self.assumptions = best.draft.assumptions.clone();
         self.unused_words = best.draft.unused_words.clone();
         self.validation = Verdict { safe: true, violations: Vec::new() };
-    }
-
-    /// Counts what a language model took; a server that does not say once leaves the sum unknown.
-    fn spent(&mut self, usage: Option<Usage>) {
-        let sum = self.usage.take();
-        self.usage = match (sum, usage, self.attempts) {
-            (None, usage, 0 | 1) => usage,
-            (Some(sum), Some(usage), _) => Some(Usage {
-                prompt_tokens: sum.prompt_tokens.saturating_add(usage.prompt_tokens),
-                completion_tokens: sum.completion_tokens.saturating_add(usage.completion_tokens),
-            }),
-            _ => None,
-        };
     }
 
     /// Drafts that differ in result, as far as that is known: beside an answer or in its place.

@@ -60,7 +60,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn last_question(client: &Client, database: &str) -> anyhow::Result<Value> {
-    let asked = client.get(&format!("/v1/queries?database_id={database}&limit=20")).await?;
+    let asked = client.get(&format!("/v1/queries?database_id={database}&mine=true&limit=100")).await?;
     let last = asked["data"].as_array().into_iter().flatten().find(|query| query["question"].is_string());
     last.map(|query| query["id"].clone()).context("nothing was asked of this database yet")
 }

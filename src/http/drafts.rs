@@ -19,7 +19,11 @@ use super::{
 };
 use crate::{
     app::{App, examples},
-    store::databases::notes::{ColumnNotes, TableDraft, TableNotes},
+    models::Usage,
+    store::{
+        databases::notes::{ColumnNotes, TableDraft, TableNotes},
+        usage::{ModelCall, ModelCallKind},
+    },
     text_to_sql::{
         generate::model,
         schema::{Schema, Table},
@@ -79,12 +83,27 @@ async fn enrich(
     let until = Instant::now() + DESCRIBING;
     let window = session.config.llm_context_tokens;
     let described = model::describe(&wanted, known.schema.engine, language_model.as_ref(), window, until).await?;
-    let drafts: Vec<TableDraft> = described.into_iter().filter_map(|described| draft(&wanted, described)).collect();
+    count_usage(&session, language_model.name(), described.usage).await;
+    let drafts: Vec<TableDraft> =
+        described.drafts.into_iter().filter_map(|described| draft(&wanted, described)).collect();
     let mut workspace = session.workspace().await?;
     let kept: Vec<_> = drafts.iter().map(|draft| (draft.table_id, draft.draft.clone())).collect();
     workspace.save_drafts(id, &kept).await?;
     workspace.commit().await?;
     Ok(Json(Enriched { drafts, remaining }))
+}
+
+async fn count_usage(session: &Session<CanAdminister>, model: &str, usage: Option<Usage>) {
+    let call = ModelCall {
+        kind: ModelCallKind::Draft,
+        model,
+        prompt_tokens: usage.map(|usage| usage.prompt_tokens),
+        completion_tokens: usage.map(|usage| usage.completion_tokens),
+        key_id: Some(session.caller.key_id),
+    };
+    if let Err(error) = session.store.record_model_call(session.workspace_id(), &call).await {
+        tracing::warn!(%error, "what a model took could not be kept");
+    }
 }
 
 /// The tables that are named, else those of which something has no description.

@@ -70,7 +70,7 @@ async fn create(
     let words = examples::words(&session, session.workspace_id(), question).await;
     let mut workspace = session.workspace().await?;
     let key_id = session.caller.key_id;
-    let new = NewExample { database_id: id, question, sql, query_id: None, key_id, verified: true, words: &words };
+    let new = NewExample { database_id: id, question, sql, query_id: None, key_id, words: &words };
     let example = workspace.create_example(&new).await?;
     workspace.commit().await?;
     Ok((StatusCode::CREATED, Json(example)))
@@ -98,7 +98,10 @@ async fn list(
     let page = PageParams { limit: params.limit, cursor: params.cursor };
     let mut workspace = session.workspace().await?;
     workspace.database(id).await?;
-    let examples = workspace.examples(id, params.status, page.after()?, page.rows()?).await?;
+    let mut examples = workspace.examples(id, params.status, page.after()?, page.rows()?).await?;
+    if !session.is_administrator() {
+        examples.iter_mut().for_each(SqlExample::close);
+    }
     Ok(page.page(examples, |example| example.id.to_string()))
 }
 
@@ -137,12 +140,12 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Keeps a confirmed or corrected answer as an example that waits for an editor: its id. Nothing where somebody stands for
-/// an example with that question already.
+/// Keeps a confirmed or corrected answer as an example that waits for an editor: its id. Nothing where too many of the same
+/// key wait already.
 pub(super) async fn propose(workspace: &mut Workspace, new: &NewExample<'_>) -> Result<Option<Uuid>, Problem> {
-    match workspace.create_example(new).await {
+    match workspace.propose_example(new).await {
         Ok(example) => Ok(Some(example.id)),
-        Err(StoreError::Conflict(_) | StoreError::Refused(_)) => Ok(None),
+        Err(StoreError::Refused(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

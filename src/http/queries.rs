@@ -48,6 +48,9 @@ struct QueryParams {
     /// Words of the question or of the SQL; "in quotes" together, -without.
     #[param(max_length = 1000)]
     q: Option<String>,
+    /// Only the answers that this key was given, whoever asks.
+    #[serde(default)]
+    mine: bool,
     /// What somebody thought of the answer.
     rating: Option<Rating>,
     #[serde(default = "default_limit")]
@@ -63,8 +66,9 @@ struct QueryParams {
 async fn queries(session: Session<CanAsk>, Params(params): Params<QueryParams>) -> Result<Json<Page<Query>>, Problem> {
     let page = PageParams { limit: params.limit, cursor: params.cursor };
     let words = params.q.as_deref().map(|words| text("?q", words, MAX_WORDS)).transpose()?;
-    let wanted =
-        WantedQueries { database_id: params.database_id, key_id: session.only_own(), words, rating: params.rating };
+    let own = Some(session.caller.key_id).filter(|_| params.mine);
+    let key_id = own.or_else(|| session.only_own());
+    let wanted = WantedQueries { database_id: params.database_id, key_id, words, rating: params.rating };
     let rows = session.workspace().await?.queries(&wanted, page.after()?, page.rows()?).await?;
     let queries = rows
         .into_iter()
@@ -131,8 +135,11 @@ async fn feedback(
     let mut example_id = None;
     if let Some((question, sql)) = proposed {
         let (database_id, query_id) = (answer.database_id, Some(id));
-        let new = NewExample { database_id, question, sql, query_id, key_id, verified: false, words: &words };
+        let new = NewExample { database_id, question, sql, query_id, key_id, words: &words };
         example_id = propose(&mut workspace, &new).await?;
+    } else if let Some(question) = answer.whole_question() {
+        // Who thinks otherwise now does not stand for the proposal any more.
+        workspace.withdraw_proposal(answer.database_id, question, key_id).await?;
     }
     let new = NewFeedback { query_id: id, key_id, rating: body.rating, comment, corrected_sql: corrected, example_id };
     let feedback = workspace.save_feedback(&new).await?;
@@ -142,7 +149,7 @@ async fn feedback(
 
 /// The question and the SQL that the feedback stands for, where there are both.
 fn proposal<'a>(answer: &'a Query, rating: Rating, corrected: Option<&'a str>) -> Option<(&'a str, &'a str)> {
-    let question = answer.read_as.as_deref().or(answer.question.as_deref())?;
+    let question = answer.whole_question()?;
     let confirmed = answer.drafted_sql.as_deref().filter(|_| rating == Rating::Up);
     let sql = corrected.or(confirmed)?;
     (question.chars().count() <= MAX_QUESTION && sql.chars().count() <= MAX_SQL).then_some((question, sql))

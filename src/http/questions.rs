@@ -106,7 +106,7 @@ async fn previous_answer(
     }
     let before = answer.read_as.or(answer.question).unwrap_or_default();
     let read_as = follow_up::read(&before, question, target.known.catalog());
-    Ok(Previous { id, question: before, sql: answer.drafted_sql.or(answer.sql), read_as })
+    Ok(Previous { id, question: before, sql: answer.drafted_sql, read_as })
 }
 
 /// Verified examples that are like a question. Most databases have none, and cost nothing.

@@ -12,12 +12,16 @@ use super::{StoreError, Workspace};
 /// Examples of one database: all of them are looked at for every question.
 pub const MAX_EXAMPLES: i64 = 2_000;
 
+/// Proposals of one key for one database that wait for an editor.
+pub const MAX_PROPOSALS: i64 = 200;
+
 /// A question with the SQL that answers it.
 #[derive(Debug, Clone, Serialize, FromRow, ToSchema)]
 pub struct SqlExample {
     pub id: Uuid,
     pub database_id: Uuid,
     pub question: String,
+    /// Of a broken example, shown to administrators alone.
     pub sql: String,
     #[sqlx(try_from = "String")]
     pub status: ExampleStatus,
@@ -53,6 +57,16 @@ impl ExampleStatus {
     }
 }
 
+impl SqlExample {
+    /// For those who may not see what is hidden: a broken example may name just that.
+    pub fn close(&mut self) {
+        if self.status == ExampleStatus::Broken {
+            self.sql.clear();
+            self.violations = serde_json::Value::Array(Vec::new());
+        }
+    }
+}
+
 impl TryFrom<String> for ExampleStatus {
     type Error = String;
 
@@ -69,8 +83,6 @@ pub struct NewExample<'a> {
     pub sql: &'a str,
     pub query_id: Option<Uuid>,
     pub key_id: Uuid,
-    /// Its author stands for it.
-    pub verified: bool,
     pub words: &'a Words,
 }
 
@@ -92,28 +104,79 @@ pub struct NearExample {
 }
 
 impl Workspace {
-    /// A question that is there already is a conflict, unless it only waits for an editor or is broken: then this one takes
-    /// its place.
+    /// Somebody stands for it. In the place of a broken example with the same question; another one is a conflict.
     pub async fn create_example(&mut self, new: &NewExample<'_>) -> Result<SqlExample, StoreError> {
-        let workspace_id = self.id();
-        let count: i64 = sqlx::query_scalar("select count(*) from sql_examples where database_id = $1")
-            .bind(new.database_id)
-            .fetch_one(self.connection())
-            .await?;
-        if count >= MAX_EXAMPLES {
-            return Err(StoreError::Refused(format!("a database has at most {MAX_EXAMPLES} examples")));
+        self.make_room(new.database_id, None).await?;
+        sqlx::query(
+            "delete from sql_examples
+             where database_id = $1 and status = 'broken'
+               and sha256(convert_to(question, 'UTF8')) = sha256(convert_to($2, 'UTF8'))",
+        )
+        .bind(new.database_id)
+        .bind(new.question)
+        .execute(self.connection())
+        .await?;
+        self.insert_example(new, true).await
+    }
+
+    /// It waits for an editor. In the place of what the same key proposed for the same question, under an id of its own:
+    /// what an editor has read is what is approved.
+    pub async fn propose_example(&mut self, new: &NewExample<'_>) -> Result<SqlExample, StoreError> {
+        self.withdraw_proposal(new.database_id, new.question, new.key_id).await?;
+        self.make_room(new.database_id, Some(new.key_id)).await?;
+        self.insert_example(new, false).await
+    }
+
+    /// Takes back what a key proposed for a question and nobody has approved.
+    pub async fn withdraw_proposal(
+        &mut self,
+        database_id: Uuid,
+        question: &str,
+        key_id: Uuid,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "delete from sql_examples
+             where database_id = $1 and key_id = $3 and status = 'proposed'
+               and sha256(convert_to(question, 'UTF8')) = sha256(convert_to($2, 'UTF8'))",
+        )
+        .bind(database_id)
+        .bind(question)
+        .bind(key_id)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// Refuses one more than [`MAX_EXAMPLES`], or than [`MAX_PROPOSALS`] of the key that proposes.
+    async fn make_room(&mut self, database_id: Uuid, proposer: Option<Uuid>) -> Result<(), StoreError> {
+        let count: i64 = sqlx::query_scalar(
+            "select count(*)
+             from sql_examples
+             where database_id = $1 and (status = 'proposed') = ($2::uuid is not null) and ($2::uuid is null or key_id = $2)",
+        )
+        .bind(database_id)
+        .bind(proposer)
+        .fetch_one(self.connection())
+        .await?;
+        match proposer {
+            None if count >= MAX_EXAMPLES => {
+                Err(StoreError::Refused(format!("a database has at most {MAX_EXAMPLES} examples")))
+            }
+            Some(_) if count >= MAX_PROPOSALS => {
+                Err(StoreError::Refused(format!("a key has at most {MAX_PROPOSALS} proposals waiting")))
+            }
+            _ => Ok(()),
         }
+    }
+
+    async fn insert_example(&mut self, new: &NewExample<'_>, verified: bool) -> Result<SqlExample, StoreError> {
+        let workspace_id = self.id();
         let (model, vector) = new.words.vector.clone().unzip();
         let created = sqlx::query_as(
             "insert into sql_examples (id, workspace_id, database_id, question, sql, status, query_id, key_id,
                                        approved_by, approved_at, lexemes, embedding, embedding_model)
              values ($1, $2, $3, $4, $5, case when $8 then 'verified' else 'proposed' end, $6, $7,
                      case when $8 then $7 end, case when $8 then now() end, $9, $10, $11)
-             on conflict (database_id, question) do update
-             set sql = excluded.sql, status = excluded.status, violations = '[]', query_id = excluded.query_id,
-                 key_id = excluded.key_id, approved_by = excluded.approved_by, approved_at = excluded.approved_at,
-                 lexemes = excluded.lexemes, embedding = excluded.embedding, embedding_model = excluded.embedding_model
-             where sql_examples.status <> 'verified' and ($8 or sql_examples.status = 'proposed')
              returning *",
         )
         .bind(Uuid::now_v7())
@@ -123,17 +186,18 @@ impl Workspace {
         .bind(new.sql)
         .bind(new.query_id)
         .bind(new.key_id)
-        .bind(new.verified)
+        .bind(verified)
         .bind(&new.words.lexemes)
         .bind(vector)
         .bind(model)
-        .fetch_optional(self.connection())
+        .fetch_one(self.connection())
         .await?;
-        created.ok_or_else(|| StoreError::Conflict("uq_sql_examples_database_id_question".to_owned()))
+        Ok(created)
     }
 
+    /// An example, which stays as it is until the transaction ends.
     pub async fn example(&mut self, database_id: Uuid, id: Uuid) -> Result<SqlExample, StoreError> {
-        let example = sqlx::query_as("select * from sql_examples where database_id = $1 and id = $2")
+        let example = sqlx::query_as("select * from sql_examples where database_id = $1 and id = $2 for update")
             .bind(database_id)
             .bind(id)
             .fetch_one(self.connection())
@@ -167,8 +231,17 @@ impl Workspace {
         Ok(examples)
     }
 
-    /// `key_id` stands for the example from now on.
+    /// `key_id` stands for the example from now on, in the place of a broken one with the same question.
     pub async fn approve_example(&mut self, id: Uuid, key_id: Uuid) -> Result<SqlExample, StoreError> {
+        sqlx::query(
+            "delete from sql_examples b
+             using sql_examples e
+             where e.id = $1 and b.id <> e.id and b.database_id = e.database_id and b.question = e.question
+               and b.status = 'broken'",
+        )
+        .bind(id)
+        .execute(self.connection())
+        .await?;
         let example = sqlx::query_as(
             "update sql_examples
              set status = 'verified', violations = '[]', approved_by = $2, approved_at = now()

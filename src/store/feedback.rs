@@ -66,7 +66,7 @@ impl Workspace {
              values ($1, $2, $3, $4, $5, $6, $7, $8)
              on conflict (query_id, key_id) do update
              set rating = excluded.rating, comment = excluded.comment, corrected_sql = excluded.corrected_sql,
-                 example_id = coalesce(excluded.example_id, feedback.example_id)
+                 example_id = excluded.example_id
              returning id, query_id, rating, comment, corrected_sql, example_id, created_at, updated_at",
         )
         .bind(Uuid::now_v7())

@@ -117,11 +117,12 @@ async fn try_out(target: &Target, query_id: Uuid, drafted: &mut [Proven]) -> Res
     Ok(())
 }
 
-/// The drafts whose results differ, as far as they were tried. One that cannot be run is no choice.
+/// The drafts whose results differ. One that cannot be run is no choice, nor is one that was not tried where others were.
 pub fn different(drafted: &[Proven]) -> impl Iterator<Item = &Proven> {
     let mut seen: Vec<&Rows> = Vec::new();
+    let untried = drafted.iter().all(|candidate| candidate.tried.is_none());
     drafted.iter().filter(move |candidate| match &candidate.tried {
-        None => true,
+        None => untried,
         Some(Tried::Failed(_)) => false,
         Some(Tried::Rows(rows)) => {
             let new = seen.iter().all(|other| other.rows != rows.rows);

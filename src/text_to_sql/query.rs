@@ -148,6 +148,13 @@ impl Query {
     }
 }
 
+impl Query {
+    /// The question, with what it meant after the one before.
+    pub fn whole_question(&self) -> Option<&str> {
+        self.read_as.as_deref().or(self.question.as_deref())
+    }
+}
+
 impl Choice {
     /// The same statement about a value that is known.
     pub(super) fn mended(mended: &ReadOnlySql, confidence: f32) -> Choice {

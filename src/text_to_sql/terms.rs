@@ -53,8 +53,7 @@ pub fn dialect(engine: Engine) -> &'static dyn Dialect {
 pub fn metric_fault(engine: Engine, table: &Table, metric: &Metric) -> Option<String> {
     let fragment = &metric.expression;
     fragment_fault(engine, table, fragment).or_else(|| {
-        let aggregates = calls(engine, fragment).iter().any(|name| AGGREGATES.contains(&name.as_str()));
-        (!aggregates).then(|| "a metric is an aggregate, such as sum(amount)".to_owned())
+        (!is_aggregate(engine, table, fragment)).then(|| "a metric is an aggregate, such as sum(amount)".to_owned())
     })
 }
 
@@ -85,6 +84,40 @@ fn fragment_fault(engine: Engine, table: &Table, fragment: &str) -> Option<Strin
     let columns = table.visible_columns().any(|column| words.iter().any(|word| same(word, &column.name)));
     let counts_rows = calls(engine, fragment).iter().any(|name| name.starts_with("count"));
     (!columns && !counts_rows).then(|| format!("it names no column of {}", table.name))
+}
+
+/// Whether a fragment is one figure for many rows: it calls an aggregate, names its columns inside of one only, and is no
+/// window function.
+fn is_aggregate(engine: Engine, table: &Table, fragment: &str) -> bool {
+    let tokens = Tokenizer::new(dialect(engine), fragment).tokenize().unwrap_or_default();
+    let tokens: Vec<&Token> = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
+    let mut inside: Vec<bool> = Vec::new();
+    let mut found = false;
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            Token::LParen => {
+                let called = at.checked_sub(1).map(|before| tokens[before].to_string().to_lowercase());
+                let aggregate = called.is_some_and(|name| AGGREGATES.contains(&name.as_str()));
+                found |= aggregate;
+                inside.push(aggregate || inside.last() == Some(&true));
+            }
+            Token::RParen => {
+                inside.pop();
+            }
+            // Of two arguments, SQLite's min and max compare within a row.
+            Token::Comma if inside.len() == 1 && inside[0] && engine == Engine::Sqlite => return false,
+            Token::Word(word) if word.value.eq_ignore_ascii_case("over") => return false,
+            Token::Word(word) => {
+                let column = table.visible_columns().any(|column| same(word, &column.name));
+                let called = matches!(tokens.get(at + 1), Some(Token::LParen));
+                if column && !called && inside.last() != Some(&true) {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 fn is_one_expression(engine: Engine, fragment: &str) -> bool {
@@ -199,6 +232,8 @@ mod tests {
         assert_eq!(metric("count(*)"), None);
         for (refused, why) in [
             ("amount", "aggregate"),
+            ("amount + count(*)", "aggregate"),
+            ("sum(amount) over ()", "aggregate"),
             ("sum(amount), sum(discount)", "one SQL expression"),
             ("sum(amount) from orders; drop table orders", "one SQL expression"),
             ("sum(amount) or (select 1)", "subquery"),

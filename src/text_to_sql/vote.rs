@@ -2,7 +2,7 @@
 //!
 //! Drafts of one question are run, and equal results stand together. The largest group wins, and how sure it is follows
 //! from how many agree and whether they come from generators that err apart. A draft that fails drops out; a result
-//! without rows, as a misspelled value gives, stands behind every other. A pure function: running is the caller's.
+//! that says nothing, as a misspelled value gives, stands behind every other. A pure function: running is the caller's.
 
 use std::collections::HashMap;
 
@@ -39,7 +39,7 @@ const AGREED: f32 = 0.95;
 const UNSURE: f32 = 0.5;
 /// The same for several answers of one generator.
 const REPEATED: f32 = 0.88;
-/// A result without rows is worth less by this factor.
+/// A result that says nothing is worth less by this factor.
 const EMPTY: f32 = 0.7;
 /// Significant digits by which numbers are compared: sums of floats depend on their order.
 const DIGITS: usize = 9;
@@ -59,7 +59,7 @@ pub fn vote(ballots: &[Ballot<'_>]) -> Vec<Group> {
     }
     let all: usize = ballots.iter().map(|ballot| ballot.votes).sum();
     let mut groups: Vec<Group> = groups.into_iter().map(|members| group(ballots, members, all)).collect();
-    let empty = |group: &Group| ballots[group.members[0]].rows.is_none_or(|rows| rows.rows.is_empty());
+    let empty = |group: &Group| ballots[group.members[0]].rows.is_none_or(Rows::says_nothing);
     groups.sort_by_key(|group| (empty(group), std::cmp::Reverse(group.votes), group.members[0]));
     groups
 }
@@ -68,17 +68,20 @@ fn group(ballots: &[Ballot<'_>], members: Vec<usize>, all: usize) -> Group {
     let votes: usize = members.iter().map(|at| ballots[*at].votes).sum();
     let own = members.iter().map(|at| ballots[*at].confidence).fold(0.0, f32::max);
     let first = ballots[members[0]].generator;
-    let apart = members.iter().any(|at| ballots[*at].generator != first);
+    // Of rows that were cut only the first are compared, and nothing is known of the others.
+    let cut = members.iter().any(|at| ballots[*at].rows.is_none_or(|rows| rows.truncated));
+    let apart = !cut && members.iter().any(|at| ballots[*at].generator != first);
     let share = votes as f32 / all.max(1) as f32;
     let agreed = match (votes, apart) {
         // Nobody's answer: it is here to confirm others.
         (0, _) => UNSURE * own,
         // Nobody to agree with; where others say something else, it is one opinion among them.
         (1, false) => own * share.sqrt(),
+        (_, false) if cut => own * share.sqrt(),
         (_, false) => own.max(REPEATED) * share.sqrt(),
         (_, true) => own.max(AGREED) * share.sqrt(),
     };
-    let empty = ballots[members[0]].rows.is_none_or(|rows| rows.rows.is_empty());
+    let empty = ballots[members[0]].rows.is_none_or(Rows::says_nothing);
     Group { members, votes, confidence: if empty { EMPTY * agreed } else { agreed } }
 }
 

@@ -249,7 +249,7 @@ async fn without_the_model_the_builtin_generator_answers_and_says_so() {
 #[tokio::test]
 async fn a_prompt_that_the_server_finds_too_long_is_halved() {
     let fake = FakeOpenAi::start().await;
-    let app = with_model(&fake, &[]).await;
+    let app = with_model(&fake, &[("llm_context_tokens", "3072")]).await;
     let database = sales(&app).await;
     fake.script([Behaviour::Refuse { status: 400, retry_after: None, code: "context_length_exceeded" }]);
     fake.say(&format!("```sql\n{GOLD}\n```"));

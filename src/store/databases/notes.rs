@@ -136,20 +136,19 @@ impl Workspace {
         Ok(row.table())
     }
 
-    /// What people said about the tables that are there; those of which nothing was said are left out.
+    /// What people said about the tables and columns that are there; those of which nothing was said are left out.
     pub async fn notes(&mut self, database: &Database) -> Result<Notes, StoreError> {
-        let rows: Vec<(String, String, Json<TableNotes>)> = sqlx::query_as(
-            "select s.name, t.name, t.told
-             from tables t
-             join schemas s on s.id = t.schema_id
-             where t.database_id = $1 and t.gone_at is null and t.told <> '{}'",
-        )
-        .bind(database.id)
-        .fetch_all(self.connection())
-        .await?;
+        let schema = self.schema(database).await?;
+        let rows: Vec<(Uuid, Json<TableNotes>)> =
+            sqlx::query_as("select id, told from tables where database_id = $1 and gone_at is null and told <> '{}'")
+                .bind(database.id)
+                .fetch_all(self.connection())
+                .await?;
         let mut notes = Notes { database: Some(database.name.clone()), schemas: BTreeMap::new() };
-        for (schema, table, Json(told)) in rows {
-            notes.schemas.entry(schema).or_default().insert(table, told);
+        for (id, Json(mut told)) in rows {
+            let Some(table) = schema.tables.iter().find(|table| table.id == id) else { continue };
+            told.leave_out_what_is_gone(&schema, table);
+            notes.schemas.entry(table.schema.clone()).or_default().insert(table.name.clone(), told);
         }
         Ok(notes)
     }
@@ -315,6 +314,19 @@ impl TableNotes {
     /// Whether the table is hidden, or shows some of its rows to some.
     pub fn is_closed(&self) -> bool {
         self.hidden == Some(true) || matches!(self.row_filter, Some(Some(_)))
+    }
+
+    /// Columns that a sync does not find any more, and joins over them: a file that names them would be refused.
+    fn leave_out_what_is_gone(&mut self, schema: &Schema, table: &Table) {
+        let there = |table: &Table, name: &String| table.columns.iter().any(|column| column.name == *name);
+        self.columns.retain(|name, _| there(table, name));
+        let leads = |join: &ForeignKey| {
+            let mut referenced = schema.tables.iter().filter(|other| other.schema == join.referenced_schema);
+            let referenced = referenced.find(|other| other.name == join.referenced_table);
+            join.columns.iter().all(|name| there(table, name))
+                && referenced.is_some_and(|other| join.referenced_columns.iter().all(|name| there(other, name)))
+        };
+        self.joins.iter_mut().for_each(|joins| joins.retain(leads));
     }
 
     /// Newer notes win; columns they do not name keep theirs.

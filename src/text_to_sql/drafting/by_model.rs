@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::{Proven, by_rules, prove, today, try_out};
-use crate::models::ModelError;
+use crate::models::{ModelError, Usage};
 use crate::text_to_sql::generate::model::{self, Context, Missing, Repair};
 use crate::text_to_sql::guard;
 use crate::text_to_sql::journal::NotKept;
@@ -27,9 +27,11 @@ pub async fn draft(
 ) -> Result<Result<Vec<Proven>, ModelError>, NotKept> {
     let rules = by_rules::best(target, ask, query);
     let examples = examples(target, ask);
-    let context = context(target, modelling, ask, &examples, rules.as_ref());
+    let previous = previous(target, ask);
+    let context = context(target, modelling, ask, &examples, previous, rules.as_ref());
     let deadline = Instant::now() + modelling.deadline;
     let mut repair = None;
+    let mut usage = Vec::new();
     for round in 0..=MAX_REPAIRS {
         query.attempts += 1;
         let language_model = modelling.language_model.as_ref();
@@ -38,7 +40,8 @@ pub async fn draft(
             Ok(answers) => answers,
             Err(error) => return Ok(Err(error)),
         };
-        query.spent(answers.usage);
+        usage.push(answers.usage);
+        query.usage = Usage::sum(usage.clone());
         repair = match answers.missing {
             Some(Missing::Declined(missing)) => {
                 query.explanation = missing;
@@ -67,9 +70,9 @@ fn context<'a>(
     modelling: &Modelling,
     ask: &'a Ask,
     examples: &'a [(String, String)],
+    previous: Option<(&'a str, &'a str)>,
     rules: Option<&'a Proven>,
 ) -> Context<'a> {
-    let previous = ask.previous.as_ref();
     Context {
         schema: &target.known.schema,
         relevance: target.known.relevance(),
@@ -78,7 +81,7 @@ fn context<'a>(
         today: today(),
         time_zone: "UTC",
         examples,
-        previous: previous.and_then(|previous| Some((previous.question.as_str(), previous.sql.as_deref()?))),
+        previous,
         draft: rules.map(|best| best.draft.sql.as_str()),
         window_tokens: modelling.window,
     }
@@ -86,9 +89,19 @@ fn context<'a>(
 
 /// Questions with their SQL that this caller may run too: others would tell of what is hidden.
 fn examples(target: &Target, ask: &Ask) -> Vec<(String, String)> {
-    let open = |sql: &str| guard::check(sql, &target.known.schema, &target.policy).is_ok();
-    let known = ask.examples.iter().filter(|known| open(&known.sql));
+    let known = ask.examples.iter().filter(|known| is_open(target, &known.sql));
     known.map(|known| (known.question.clone(), known.sql.clone())).collect()
+}
+
+/// The question before and its SQL, if that may still be run.
+fn previous<'a>(target: &Target, ask: &'a Ask) -> Option<(&'a str, &'a str)> {
+    let previous = ask.previous.as_ref()?;
+    let sql = previous.sql.as_deref().filter(|sql| is_open(target, sql))?;
+    Some((previous.question.as_str(), sql))
+}
+
+fn is_open(target: &Target, sql: &str) -> bool {
+    guard::check(sql, &target.known.schema, &target.policy).is_ok()
 }
 
 async fn proven(

@@ -21,14 +21,18 @@ pub async fn draft(target: &Target, ask: &Ask, query: &mut Query) -> Result<Vec<
         try_out(target, query.id, &mut drafted).await?;
         rank(&mut drafted);
     }
-    drafted.extend(alike(target, ask, query));
+    let mut alike = alike(target, ask, query);
+    if ask.execute {
+        try_out(target, query.id, &mut alike).await?;
+    }
+    drafted.extend(alike);
     drafted.sort_by(|one, other| other.draft.confidence.total_cmp(&one.draft.confidence));
     // What cannot be run is worth less than what can, however it looked.
     drafted.sort_by_key(|drafted| drafted.failure().is_some());
     Ok(drafted)
 }
 
-/// Orders drafts by what they gave, too.
+/// Orders drafts by what they gave, too: the ranker learned what right answers look like.
 fn rank(drafted: &mut [Proven]) {
     let facts: Vec<Option<ResultFacts>> =
         drafted.iter().map(|drafted| drafted.rows().map(|rows| ResultFacts::of(&rows.rows))).collect();

@@ -20,7 +20,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::timeout;
 
-pub use describe::{ColumnDraft, TableDraft, describe};
+pub use describe::{ColumnDraft, Described, TableDraft, describe};
 
 use super::{Draft, Features};
 use crate::models::{Completion, LanguageModel, ModelError, Prompt, Usage};
@@ -175,7 +175,8 @@ async fn complete(
 
 /// Reads the answers and counts equal ones. Where more of them decline than agree on anything, nobody knows.
 fn count(completions: &[Completion], engine: Engine, confidence: f32) -> Answers {
-    let mut answers = Answers { usage: usage(completions), ..Answers::default() };
+    let mut answers =
+        Answers { usage: Usage::sum(completions.iter().map(|completion| completion.usage)), ..Answers::default() };
     let (mut declined, mut unreadable) = (Vec::new(), Vec::new());
     for completion in completions {
         match answer::read(&completion.text, completion.cut, engine) {
@@ -219,18 +220,6 @@ impl Answers {
         };
         self.drafts.push(Voted { draft, votes: 1 });
     }
-}
-
-/// What all of it took; nothing where one of the answers does not say.
-fn usage(completions: &[Completion]) -> Option<Usage> {
-    let zero = Usage { prompt_tokens: 0, completion_tokens: 0 };
-    completions.iter().map(|completion| completion.usage).try_fold(zero, |sum, usage| {
-        let usage = usage?;
-        Some(Usage {
-            prompt_tokens: sum.prompt_tokens.saturating_add(usage.prompt_tokens),
-            completion_tokens: sum.completion_tokens.saturating_add(usage.completion_tokens),
-        })
-    })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::fence::{clean, draw_mark, fenced, rule};
 use super::left;
 use super::prompt::BYTES_PER_TOKEN;
 use super::tables::{column_line, head, size};
-use crate::models::{AnswerFormat, LanguageModel, ModelError, Prompt};
+use crate::models::{AnswerFormat, LanguageModel, ModelError, Prompt, Usage};
 use crate::text_to_sql::schema::{Column, Engine, Table};
 
 /// What is proposed for a table.
@@ -62,15 +62,24 @@ const MAX_UNIT: usize = 20;
 /// Synonyms of one name; more are guesses.
 const MAX_SYNONYMS: usize = 4;
 
-/// Proposals for what `tables` lack, in their order, by a model with a window of so many tokens. Those that came by the deadline, or before the model failed, where
-/// there are any; else why there are none.
+/// What a model proposes, and what that took.
+pub struct Described {
+    /// In the order of the tables.
+    pub drafts: Vec<TableDraft>,
+    /// Nothing where one of the answers does not say.
+    pub usage: Option<Usage>,
+}
+
+/// Proposals for what `tables` lack, by a model with a window of so many tokens. Those that came by the deadline, or before
+/// the model failed, where there are any; else why there are none.
 pub async fn describe(
     tables: &[&Table],
     engine: Engine,
     language_model: &dyn LanguageModel,
     window_tokens: usize,
     deadline: Instant,
-) -> Result<Vec<TableDraft>, ModelError> {
+) -> Result<Described, ModelError> {
+    let mut usage = Vec::new();
     let mut drafts: BTreeMap<usize, TableDraft> = BTreeMap::new();
     let room = MAX_BATCH_BYTES.min(window_tokens / TABLES_SHARE * BYTES_PER_TOKEN);
     let max_tokens = MAX_ANSWER_TOKENS.min(window_tokens / ANSWER_SHARE);
@@ -80,12 +89,16 @@ pub async fn describe(
             language_model.complete(&prompt).await
         };
         match answered.await {
-            Ok(completion) => told(&completion.text, &batch, tables, &mut drafts),
+            Ok(completion) => {
+                usage.push(completion.usage);
+                told(&completion.text, &batch, tables, &mut drafts);
+            }
             Err(error) if drafts.is_empty() => return Err(error),
             Err(_) => break,
         }
     }
-    Ok(drafts.into_values().filter(TableDraft::says_something).collect())
+    let drafts = drafts.into_values().filter(TableDraft::says_something).collect();
+    Ok(Described { drafts, usage: Usage::sum(usage) })
 }
 
 /// What a text proposes for the tables of a batch; a wide table is in several.
@@ -312,7 +325,9 @@ mod tests {
     }
 
     async fn described(tables: &[&Table], model: &Model) -> Result<Vec<TableDraft>, ModelError> {
-        describe(tables, Engine::Postgres, model, 8_192, Instant::now() + Duration::from_secs(5)).await
+        describe(tables, Engine::Postgres, model, 8_192, Instant::now() + Duration::from_secs(5))
+            .await
+            .map(|described| described.drafts)
     }
 
     fn says(text: &Value) -> Model {
