@@ -113,6 +113,7 @@ fn draft(catalog: &Catalog, tokens: &[Token], mentions: &[Mention], choices: &[C
     assemble::count_each_once(&mut reader, &mut plan, &joins);
     let mut query = Query { plan, joins };
     assemble::split(&reader, &mut query);
+    let query = assemble::add_up_once(catalog, query);
     Ok(finish(&mut reader, &query))
 }
 

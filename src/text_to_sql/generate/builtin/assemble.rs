@@ -3,7 +3,7 @@
 use super::joins::{self, JoinTree};
 use super::plan::{Comparison, Condition, Expression, Function, Order, Plan, Query, SetOperation};
 use super::reader::{Absence, Choice, Group, Kind, Placed, Reader, Superlative};
-use crate::text_to_sql::link::catalog::{ColumnId, Holds, TableId};
+use crate::text_to_sql::link::catalog::{Catalog, ColumnId, Holds, TableId};
 
 /// The plan, or `None` where the question names nothing to show.
 pub fn assemble(reader: &mut Reader) -> Option<Plan> {
@@ -147,6 +147,35 @@ pub fn count_each_once(reader: &mut Reader, plan: &mut Plan, joins: &JoinTree) {
         plan.distinct = !reader.chose(Choice::FlipDistinct);
         reader.assume(0.97, "what is shown is listed once, however many rows are joined to it".to_owned());
     }
+}
+
+/// A figure over rows that the joins repeat is taken over the rows that the joined query finds, each once.
+pub fn add_up_once(catalog: &Catalog, query: Query) -> Query {
+    let Some(table) = repeated_figure(catalog, &query) else { return query };
+    let (Some(key), true) = (catalog.single_key(table), is_one_figure(catalog, &query.plan, table)) else { return query };
+    let mut outer = Plan::of(Some(table));
+    let mut inner = query;
+    outer.outputs = std::mem::replace(&mut inner.plan.outputs, vec![Expression::Column(key)]);
+    outer.groups = std::mem::take(&mut inner.plan.groups);
+    let Some(joins) = joins::connect(catalog, &outer.tables) else { return inner };
+    outer.conditions.push(Condition::Among { column: key, query: Box::new(inner) });
+    Query { plan: outer, joins }
+}
+
+/// The table of a sum, an average or a metric whose rows the joins repeat.
+pub fn repeated_figure(catalog: &Catalog, Query { plan, joins }: &Query) -> Option<TableId> {
+    let figures = plan.outputs.iter().copied().chain(plan.order.iter().map(|order| order.expression));
+    let added = figures.filter(|output| {
+        matches!(output, Expression::Aggregate(Function::Sum | Function::Average, _) | Expression::Metric(..))
+    });
+    added.filter_map(|figure| figure.table(catalog)).find(|table| joins.repeats(catalog, *table))
+}
+
+/// Everything but the conditions is of one table, and nothing is ordered or limited.
+fn is_one_figure(catalog: &Catalog, plan: &Plan, table: TableId) -> bool {
+    let own = |expression: &Expression| expression.table(catalog) == Some(table);
+    let plain = plan.order.is_empty() && plan.limit.is_none() && plan.having.is_none() && plan.combined.is_none();
+    plain && plan.sides.is_empty() && plan.outputs.iter().chain(&plan.groups).all(own)
 }
 
 fn add_counted_and_grouped(reader: &mut Reader, plan: &mut Plan) {

@@ -7,7 +7,7 @@ use super::joins::{self, JoinTree};
 use super::plan::{Condition, Expression, Function, Query};
 use super::reader::{Choice, Kind, Reader, Settled};
 use crate::text_to_sql::explain::list;
-use crate::text_to_sql::link::catalog::{Catalog, TableId};
+use crate::text_to_sql::link::catalog::{Catalog, ColumnId, TableId};
 use crate::text_to_sql::link::tokens::{MAX_TOKENS, Token};
 use crate::text_to_sql::link::words::is_generic_verb;
 use crate::text_to_sql::link::{Meaning, Mention};
@@ -297,12 +297,18 @@ pub fn unused_words(reader: &Reader) -> Vec<String> {
         reader.explained[at]
             || reader.mentions.iter().any(|mention| mention.used && mention.start <= at && at < mention.end)
     };
+    let counts_in = |at: usize| {
+        let unit = |column: ColumnId| reader.catalog.column(column).column.unit.as_ref();
+        let said = |column: ColumnId| unit(column).is_some_and(|unit| unit.eq_ignore_ascii_case(reader.word(at)));
+        reader.mentions.iter().filter_map(|mention| mention.column).any(said)
+    };
     let content = |at: &usize| {
         let token = &reader.tokens[*at];
         let literal = token.number().is_some() || token.dates().is_some() || token.is_quoted();
         !token.function
             && !token.is_mark()
             && !explains(*at)
+            && !counts_in(*at)
             && (literal || !(is_empty(&token.lower) || (*at == 0 && token.lower == "report")) || mentioned(reader, *at))
     };
     (0..reader.tokens.len()).filter(content).map(|at| reader.tokens[at].text.clone()).collect()

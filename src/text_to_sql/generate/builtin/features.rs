@@ -242,7 +242,10 @@ impl<'q> Made<'q> {
             }
             Condition::Absent { .. } => self.absent = true,
             Condition::Against { .. } => self.against = true,
-            Condition::IsTrue { .. } | Condition::IsKnown { .. } | Condition::Named { .. } => {}
+            Condition::IsTrue { .. }
+            | Condition::IsKnown { .. }
+            | Condition::Named { .. }
+            | Condition::Among { .. } => {}
         }
         condition.query().into_iter().for_each(|query| self.add(reader, query));
     }

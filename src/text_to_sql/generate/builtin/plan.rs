@@ -125,6 +125,11 @@ pub enum Condition {
         column: ColumnId,
         query: Box<Query>,
     },
+    /// The value is among those that a query gives.
+    Among {
+        column: ColumnId,
+        query: Box<Query>,
+    },
     /// The contrary.
     Not(Box<Condition>),
     /// A condition that people declared on a table, by its place among the table's open filters.
@@ -209,6 +214,7 @@ impl Condition {
             | Self::IsTrue { column }
             | Self::IsKnown { column }
             | Self::Against { column, .. }
+            | Self::Among { column, .. }
             | Self::Absent { column, .. } => Some(*column),
             Self::Not(condition) => condition.column(),
             Self::Named { .. } => None,
@@ -233,7 +239,7 @@ impl Condition {
     /// The query inside it.
     pub fn query(&self) -> Option<&Query> {
         match self {
-            Self::Against { query, .. } | Self::Absent { query, .. } => Some(query),
+            Self::Against { query, .. } | Self::Among { query, .. } | Self::Absent { query, .. } => Some(query),
             _ => None,
         }
     }

@@ -184,6 +184,7 @@ impl Printer<'_> {
             Condition::Against { comparison, query, .. } => {
                 format!("{column} {} ({})", sign(*comparison), self.inner(query))
             }
+            Condition::Among { query, .. } => format!("{column} in ({})", self.inner(query)),
             Condition::Absent { query, .. } => format!("{column} not in ({})", self.inner(query)),
             Condition::Not(condition) => self.negation(condition, &column),
             Condition::Named { table, filter } => self.named(*table, *filter),

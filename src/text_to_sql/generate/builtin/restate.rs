@@ -111,7 +111,7 @@ impl Words<'_> {
                     Function::Minimum => "lowest",
                     Function::Maximum => "highest",
                 };
-                format!("the {function} {}", self.column(column))
+                format!("the {function} {}{}", self.column(column), self.unit(column))
             }
         }
     }
@@ -137,9 +137,15 @@ impl Words<'_> {
         self.sides.get(at).map(|side| self.condition(side)).unwrap_or_default()
     }
 
+    fn unit(&self, column: ColumnId) -> String {
+        let unit = self.catalog.column(column).column.unit.as_deref();
+        unit.map(|unit| format!(" in {unit}")).unwrap_or_default()
+    }
+
     fn metric(&self, id: TableId, at: usize) -> String {
         let metric = terms::open_metrics(self.catalog.engine(), self.catalog.table(id).table).nth(at);
-        metric.map(|metric| format!("the {}", metric.name)).unwrap_or_default()
+        let unit = |unit: &Option<String>| unit.as_ref().map(|unit| format!(" in {unit}")).unwrap_or_default();
+        metric.map(|metric| format!("the {}{}", metric.name, unit(&metric.unit))).unwrap_or_default()
     }
 
     fn named(&self, id: TableId, at: usize) -> String {
@@ -181,6 +187,7 @@ impl Words<'_> {
             Condition::Against { comparison: by, query, .. } => {
                 format!("{column} is {}({})", comparison(*by), self.inner(query))
             }
+            Condition::Among { query, .. } => format!("{column} is among ({})", self.inner(query)),
             Condition::Absent { query, .. } => format!("{column} is not among ({})", self.inner(query)),
             Condition::Not(condition) => format!("not ({})", self.condition(condition)),
             Condition::Named { table, filter } => self.named(*table, *filter),

@@ -1,6 +1,7 @@
 //! Words of the grammar whose part of the plan is missing: "how many" without a count, "each" without groups, "than"
 //! without a comparison. Every word may count as used and the SQL still say something else.
 
+use super::assemble;
 use super::plan::{Comparison, Condition, Plan, Query, SetOperation};
 use super::reader::Reader;
 
@@ -26,14 +27,15 @@ pub fn doubt_unread(reader: &mut Reader, plan: &Plan) {
     doubts.into_iter().filter(|(unread, _)| *unread).for_each(|(_, factor)| reader.doubt(factor));
 }
 
-/// A number, date or quoted text that the SQL does not reflect is almost always a missing condition, and "not" without
+/// A sum over rows that joins repeat is wrong; a number, date or quoted text that the SQL does not reflect is almost always a missing condition, and "not" without
 /// a negation is the contrary of what was asked.
 pub fn is_doubtful(reader: &Reader, query: &Query, unused_words: &[String]) -> bool {
     let literal = |word: &String| {
         let said = reader.tokens.iter().filter(|token| token.text == **word);
         said.into_iter().any(|token| token.number().is_some() || token.dates().is_some() || token.is_quoted())
     };
-    unused_words.iter().any(literal) || (reader.negates() && !leaves_out(&query.plan))
+    let repeated = assemble::repeated_figure(reader.catalog, query).is_some();
+    repeated || unused_words.iter().any(literal) || (reader.negates() && !leaves_out(&query.plan))
 }
 
 fn leaves_out(plan: &Plan) -> bool {
