@@ -110,6 +110,7 @@ fn draft(catalog: &Catalog, tokens: &[Token], mentions: &[Mention], choices: &[C
     let mut plan = plan.ok_or_else(coverage::nothing_to_show)?;
     let connect = if choices.contains(&Choice::OtherPath) { joins::connect_otherwise } else { joins::connect };
     let joins = connect(catalog, &plan.tables).ok_or_else(|| coverage::unconnected(catalog, &plan.tables))?;
+    reader.add_default_filters(&mut plan, &joins);
     assemble::count_each_once(&mut reader, &mut plan, &joins);
     let mut query = Query { plan, joins };
     assemble::split(&reader, &mut query);

@@ -24,7 +24,6 @@ pub fn assemble(reader: &mut Reader) -> Option<Plan> {
     show_groups(reader, &mut plan);
     set_distinct(reader, &mut plan);
     leave_out(&mut plan, left_out);
-    reader.add_default_filters(&mut plan);
     plan.complete_tables(reader.catalog);
     (!plan.outputs.is_empty()).then_some(plan)
 }
@@ -152,7 +151,9 @@ pub fn count_each_once(reader: &mut Reader, plan: &mut Plan, joins: &JoinTree) {
 /// A figure over rows that the joins repeat is taken over the rows that the joined query finds, each once.
 pub fn add_up_once(catalog: &Catalog, query: Query) -> Query {
     let Some(table) = repeated_figure(catalog, &query) else { return query };
-    let (Some(key), true) = (catalog.single_key(table), is_one_figure(catalog, &query.plan, table)) else { return query };
+    let (Some(key), true) = (catalog.single_key(table), is_one_figure(catalog, &query.plan, table)) else {
+        return query;
+    };
     let mut outer = Plan::of(Some(table));
     let mut inner = query;
     outer.outputs = std::mem::replace(&mut inner.plan.outputs, vec![Expression::Column(key)]);

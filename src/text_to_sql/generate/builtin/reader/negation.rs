@@ -169,6 +169,8 @@ impl Reader<'_> {
         plan.add_table(absence.child);
         plan.complete_tables(self.catalog);
         let joins = joins::connect(self.catalog, &plan.tables)?;
+        let held = self.default_conditions(&joins, &plan.conditions);
+        plan.always.extend(held);
         let query = Query { plan, joins };
         Some((Condition::Absent { column: outer, query: Box::new(query.clone()) }, query))
     }

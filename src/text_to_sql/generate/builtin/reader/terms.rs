@@ -2,12 +2,12 @@
 //! is a condition, and a default one holds for every question about its table that does not speak against it.
 
 use super::{Kind, Reader, Superlative};
+use crate::text_to_sql::generate::builtin::joins::JoinTree;
 use crate::text_to_sql::generate::builtin::phrases::superlative;
 use crate::text_to_sql::generate::builtin::plan::{Condition, Expression, Plan};
-use crate::text_to_sql::link::catalog::TableId;
-use crate::text_to_sql::link::words::identifier_stems;
+use crate::text_to_sql::link::catalog::{ColumnId, TableId};
+use crate::text_to_sql::link::words::{identifier_stems, stem};
 use crate::text_to_sql::link::{Candidate, Meaning};
-use crate::text_to_sql::schema::NamedFilter;
 use crate::text_to_sql::terms;
 
 /// How far before a metric the word of its superlative may stand.
@@ -47,38 +47,59 @@ impl Reader<'_> {
         self.superlative = Some(Superlative::Metric { table, metric, descending });
     }
 
-    /// The default filters of the tables of a plan.
-    pub fn add_default_filters(&mut self, plan: &mut Plan) {
-        for table in plan.tables.clone() {
-            let engine = self.catalog.engine();
-            let declared = self.catalog.table(table).table;
-            let filters = terms::open_filters(engine, declared).enumerate().filter(|(_, filter)| filter.default);
-            let filters: Vec<(usize, NamedFilter)> = filters.map(|(at, filter)| (at, filter.clone())).collect();
-            for (filter, declared) in filters {
-                let name = declared.name.as_str();
-                let spoken = self.spoken_filters.contains(&(table, filter));
-                if spoken || self.speaks_against(table, name) || self.speaks_of(table, &declared.condition) {
-                    continue;
-                }
-                plan.always.push(Condition::Named { table, filter });
-                self.assume(1.0, format!("only {name}, by default"));
-            }
-        }
+    /// The default filters of every table that a query reads, those that only join others too.
+    pub fn add_default_filters(&mut self, plan: &mut Plan, joins: &JoinTree) {
+        let spoken: Vec<&Condition> = plan.conditions.iter().collect();
+        let (held, dropped) = self.default_filters(joins, &spoken);
+        plan.always.extend(held.iter().map(|(table, filter, _)| Condition::Named { table: *table, filter: *filter }));
+        held.into_iter().for_each(|(_, _, name)| self.assume(1.0, format!("only {name}, by default")));
+        dropped
+            .into_iter()
+            .for_each(|name| self.assume(1.0, format!("not only {name}, because the question speaks of it")));
     }
 
-    /// Values of the very columns that a filter is about: "cancelled orders" are not meant to be live ones.
-    fn speaks_of(&self, table: TableId, condition: &str) -> bool {
+    /// The same inside of a condition, about which nothing more is said.
+    pub(super) fn default_conditions(&self, joins: &JoinTree, spoken: &[Condition]) -> Vec<Condition> {
+        let (held, _) = self.default_filters(joins, &spoken.iter().collect::<Vec<_>>());
+        held.into_iter().map(|(table, filter, _)| Condition::Named { table, filter }).collect()
+    }
+
+    /// Those that hold, and the names of those that the question speaks against.
+    fn default_filters(&self, joins: &JoinTree, spoken: &[&Condition]) -> (Vec<(TableId, usize, String)>, Vec<String>) {
+        let (mut held, mut dropped) = (Vec::new(), Vec::new());
+        for table in joins.tables() {
+            let declared = self.catalog.table(table).table;
+            let filters = terms::open_filters(self.catalog.engine(), declared).enumerate();
+            for (at, filter) in filters.filter(|(_, filter)| filter.default) {
+                if self.spoken_filters.contains(&(table, at)) {
+                    continue;
+                }
+                if self.speaks_against(table, &filter.name) || self.speaks_of(table, &filter.condition, spoken) {
+                    dropped.push(filter.name.clone());
+                } else {
+                    held.push((table, at, filter.name.clone()));
+                }
+            }
+        }
+        (held, dropped)
+    }
+
+    /// Values of the very columns that a filter is about: "cancelled orders" are not meant to be live ones. "Not shipped"
+    /// may still be.
+    fn speaks_of(&self, table: TableId, condition: &str, spoken: &[&Condition]) -> bool {
         let declared = self.catalog.table(table).table;
         let columns = terms::columns(self.catalog.engine(), declared, condition);
-        let of_filter = |candidate: &Candidate| match &candidate.meaning {
-            Meaning::Value(column, _) => {
-                let entry = self.catalog.column(*column);
-                entry.table == table && columns.contains(&entry.column.name.as_str())
-            }
-            _ => false,
+        let of_filter = |column: ColumnId| {
+            let entry = self.catalog.column(column);
+            entry.table == table && columns.contains(&entry.column.name.as_str())
         };
+        let negated = spoken.iter().any(|condition| match condition {
+            Condition::Not(inner) => inner.column().is_some_and(of_filter),
+            _ => false,
+        });
+        let value = |candidate: &Candidate| matches!(candidate.meaning, Meaning::Value(column, _) if of_filter(column));
         let values = self.mentions.iter().filter(|mention| mention.kind == Kind::Value && !mention.dropped);
-        values.flat_map(|mention| &mention.candidates).any(of_filter)
+        !negated && values.flat_map(|mention| &mention.candidates).any(value)
     }
 
     /// "all customers", "including inactive ones"
@@ -88,7 +109,13 @@ impl Reader<'_> {
             mention.table == Some(table) && counted
         });
         let stems = identifier_stems(name);
-        let of_it = |at: usize| stems.iter().any(|stem| self.tokens[at].lower.contains(stem.as_str()));
+        // "inactive" speaks of "active", and "delivered" does not of "live".
+        let of_it = |at: usize| {
+            let (word, token) = (self.word(at), &self.tokens[at].stem);
+            let opposites = ["in", "un", "non", "dis"].into_iter().filter_map(|prefix| word.strip_prefix(prefix));
+            let opposites: Vec<String> = opposites.map(stem).collect();
+            stems.iter().any(|name| name == token || opposites.contains(name))
+        };
         let included = (0..self.tokens.len()).any(|at| {
             matches!(self.word(at), "including" | "include" | "even" | "also" | "regardless" | "whether" | "not")
                 && (at + 1..(at + 5).min(self.tokens.len())).any(of_it)
