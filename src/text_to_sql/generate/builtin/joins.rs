@@ -1,8 +1,8 @@
 //! How the tables of a plan are joined: the cheapest tree over foreign keys that reaches them all.
 //!
-//! A foreign key costs 1, an inferred one 1.5, a join that people declared 0.8. The tree grows greedily from each table in turn towards the nearest
-//! table still missing (a Steiner tree within a few percent on schemas of this size). Where two ways are equally short
-//! the tree says so: the caller must not pretend to know.
+//! A foreign key costs 1, an inferred one 1.5, a join that people declared 0.8. The tree grows greedily from each table
+//! in turn towards the nearest table still missing (a Steiner tree within a few percent on schemas of this size). Where
+//! two ways are equally short the tree says so: the caller must not pretend to know.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};

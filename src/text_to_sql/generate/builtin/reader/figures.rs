@@ -1,7 +1,7 @@
 //! Figures of two sides: what percentage of rows meets a condition, and by how much two periods or values differ.
 
 use super::{Placed, Reader};
-use crate::text_to_sql::generate::builtin::plan::{Condition, Expression};
+use crate::text_to_sql::generate::builtin::plan::{Comparison, Condition, Expression, Literal};
 
 const SHARES: &[&str] = &["percentage", "percent", "share", "proportion", "fraction", "ratio"];
 /// Which condition is the part and which the whole is a guess.
@@ -68,12 +68,8 @@ impl Reader<'_> {
         if let Condition::OneOf { column, values } = &last.condition
             && let [one, two] = &values[..]
         {
-            let side = |value: &crate::text_to_sql::generate::builtin::plan::Literal| Placed {
-                condition: Condition::Compare {
-                    column: *column,
-                    comparison: crate::text_to_sql::generate::builtin::plan::Comparison::Equal,
-                    value: value.clone(),
-                },
+            let side = |value: &Literal| Placed {
+                condition: Condition::Compare { column: *column, comparison: Comparison::Equal, value: value.clone() },
                 at: last.at,
             };
             return Some((side(one), side(two)));

@@ -14,6 +14,8 @@ use crate::text_to_sql::link::tokens::{Dates, Number};
 
 /// How far before a number its column may stand.
 const COLUMN_REACH: usize = 5;
+/// No column is named, but only one holds numbers.
+const ONLY_MEASURE: f32 = 0.8;
 /// A number of rows above this is no number of rows.
 const MAX_COUNT: f64 = 1000.0;
 
@@ -326,6 +328,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// "invoices over 20": the one column of the table that can be meant.
+    fn only_measure(&self) -> Option<ColumnId> {
+        let [table] = self.named[..] else { return None };
+        let mut measures = self.catalog.columns_of(table).filter(|column| self.is_number(*column));
+        measures.next().filter(|_| measures.next().is_none())
+    }
+
     fn adjective_before(&self, at: usize) -> Option<&'static [&'static str]> {
         (1..=3).find_map(|back| comparative(self.word_before(at, back)))
     }
@@ -342,6 +351,12 @@ impl<'a> Reader<'a> {
         if year {
             let tables = self.likely_tables();
             return self.column_for(&tables, &["year"]).or_else(|| self.date_column(stated.at));
+        }
+        if is_range(stated.comparison)
+            && let Some(only) = self.only_measure()
+        {
+            self.assume(ONLY_MEASURE, format!("{} is compared with {}", self.name(only), stated.number.text));
+            return Some(only);
         }
         let named = self.mentions.iter().find(|mention| mention.kind == Kind::Table && mention.end == stated.at);
         let table = named.and_then(|mention| mention.table)?;

@@ -116,6 +116,12 @@ impl Reader<'_> {
     fn read_top_by(&mut self) {
         let Some(top) = (0..self.tokens.len()).find(|at| matches!(self.word(*at), "top" | "bottom")) else { return };
         let by = (top..self.tokens.len()).find(|at| self.word(*at) == "by");
+        if let Some(table) = by.and_then(|by| self.counted_after(by)) {
+            self.explained[top] = true;
+            self.superlative_at = by;
+            self.superlative = Some(Superlative::Rows { table, descending: self.word(top) == "top" });
+            return;
+        }
         let column_after = |at: usize| {
             self.mentions
                 .iter()
@@ -133,6 +139,16 @@ impl Reader<'_> {
             }
             _ => self.doubt(UNREAD_SUPERLATIVE),
         }
+    }
+
+    /// "by number of orders"
+    fn counted_after(&mut self, by: usize) -> Option<TableId> {
+        let of = (by + 1..by + 4).find(|at| self.word(*at) == "of")?;
+        let counts = self.words(by + 1, of).any(|word| matches!(word, "number" | "count"));
+        let named = |mention: &Settled| mention.kind == Kind::Table && mention.start > of && mention.start <= of + 2;
+        let index = self.mentions.iter().position(named).filter(|_| counts)?;
+        self.mentions[index].used = true;
+        self.mentions[index].table
     }
 
     fn superlative_at(&mut self, at: usize, spoken: phrases::Superlative) -> Option<Superlative> {

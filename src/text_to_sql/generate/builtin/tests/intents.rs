@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{best, shop, sql};
 use crate::text_to_sql::generate::builtin::{ResultFacts, generate, rerank};
 use crate::text_to_sql::generate::{DEFAULT_MIN_CONFIDENCE, Draft, Generated};
+use crate::text_to_sql::guard::{Policy, check};
 use crate::text_to_sql::link::catalog::Catalog;
 use crate::text_to_sql::schema::{Engine, Metric, NamedFilter, Schema};
 
@@ -67,11 +68,47 @@ fn more_than_any_is_more_than_the_least_of_the_rows_that_are_meant() {
 }
 
 #[test]
+fn top_by_a_number_of_rows_counts_them() {
+    insta::assert_snapshot!(line("top 3 customers by number of orders", Engine::Sqlite), @"select customers.name from customers join orders on orders.customer_id = customers.id group by customers.id, customers.name order by count(*) desc limit 3");
+}
+
+#[test]
+fn a_number_without_a_column_is_about_the_only_one_that_holds_numbers() {
+    let draft = best("Show orders over 20", Engine::Sqlite);
+    assert!(draft.sql.ends_with("where total > 20"), "{}", draft.sql);
+    assert!(draft.assumptions.contains(&"orders.total is compared with 20".to_owned()), "{:?}", draft.assumptions);
+}
+
+#[test]
 fn a_second_number_is_about_the_column_of_the_first() {
     assert_eq!(
         line("names of products with a unit price below 3 or above 5", Engine::Sqlite),
         "select name from products where unitPrice < 3 or unitPrice > 5"
     );
+}
+
+#[test]
+fn the_guard_lets_every_draft_through_on_every_engine() {
+    for engine in Engine::ALL {
+        let schema = declared(engine);
+        for question in [
+            "Which customers have no orders?",
+            "Which customers have orders that are both shipped and cancelled?",
+            "What percentage of orders is shipped?",
+            "What is the difference between the number of orders in 2023 and 2024?",
+            "How many orders were placed in the last 7 days?",
+            "names of products whose unit price is higher than any phones",
+            "What is the average total of orders of products in the category Phones?",
+            "net revenue for each country of all customers",
+            "How many open orders are there?",
+            "Which product has the highest unit price?",
+        ] {
+            for draft in super::drafts(question, &schema) {
+                let checked = check(&draft.sql, &schema, &Policy::default());
+                assert!(checked.is_ok(), "{engine:?} {question}: {} {:?}", draft.sql, checked.err());
+            }
+        }
+    }
 }
 
 /// The SQL of the best draft on one line.
