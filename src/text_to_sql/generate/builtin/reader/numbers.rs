@@ -30,6 +30,12 @@ struct Stated<'a> {
     upper: Option<&'a Number>,
 }
 
+/// How far before an amount its measure may stand.
+const AMOUNT_REACH: usize = 6;
+/// Words before a number that make it a year however it is compared.
+const TIMES: &[&str] =
+    &["later", "earlier", "older", "newer", "younger", "born", "founded", "year", "since", "before", "after"];
+
 impl<'a> Reader<'a> {
     /// "above the average price", "more than any product of that kind"
     pub(super) fn read_comparison_with_rows(&mut self) {
@@ -268,7 +274,7 @@ impl<'a> Reader<'a> {
 
     /// The column that a number is about.
     fn column_of_number(&mut self, stated: &Stated) -> Option<ColumnId> {
-        let year = stated.number.year.is_some_and(|year| (1900..=2100).contains(&year));
+        let year = stated.number.year.is_some_and(|year| (1900..=2100).contains(&year)) && !self.is_amount(stated);
         let dated = |reader: &Self, column: ColumnId| {
             reader.holds(column) == Holds::Date
                 || reader.catalog.has_stem(column, "year")
@@ -306,6 +312,21 @@ impl<'a> Reader<'a> {
             return Some(column);
         }
         self.column_of_last_number(stated).or_else(|| self.unnamed_column_of_number(stated, year))
+    }
+
+    /// "invoices with a total over 2000": what could be a year is compared with the measure before it.
+    fn is_amount(&self, stated: &Stated) -> bool {
+        let compared = matches!(
+            self.word_before(stated.at, 1),
+            "over" | "above" | "below" | "under" | "exceeding" | "than" | "least" | "most"
+        );
+        let reach = stated.at.saturating_sub(AMOUNT_REACH);
+        let timed = self.words(reach, stated.at).any(|word| TIMES.contains(&word));
+        let measured = self.mentions.iter().any(|mention| {
+            let near = mention.start >= reach && mention.end <= stated.at;
+            near && mention.column.is_some_and(|column| self.holds(column) == Holds::Number && self.is_measure(column))
+        });
+        compared && measured && !timed
     }
 
     /// "over 1500 or less than 500": the second number is about what the first is about.
