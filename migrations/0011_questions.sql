@@ -38,10 +38,10 @@ create table sql_examples (
 );
 -- One example a question that somebody stands for; of proposals, one a key. By the hash: a question may be longer than an
 -- index entry.
-create unique index uq_sql_examples_database_id_question on sql_examples (database_id, sha256(convert_to(question, 'UTF8')))
+create unique index uq_sql_examples_database_id_question on sql_examples (database_id, md5(question))
     where status <> 'proposed';
 create unique index uq_sql_examples_database_id_key_id_question
-    on sql_examples (database_id, key_id, sha256(convert_to(question, 'UTF8'))) where status = 'proposed';
+    on sql_examples (database_id, key_id, md5(question)) where status = 'proposed';
 create index idx_sql_examples_database_id_id on sql_examples (database_id, id desc);
 -- Examples are looked for here when an answer is removed.
 create index idx_sql_examples_query_id on sql_examples (query_id);

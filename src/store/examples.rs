@@ -110,7 +110,7 @@ impl Workspace {
         sqlx::query(
             "delete from sql_examples
              where database_id = $1 and status = 'broken'
-               and sha256(convert_to(question, 'UTF8')) = sha256(convert_to($2, 'UTF8'))",
+               and question = $2",
         )
         .bind(new.database_id)
         .bind(new.question)
@@ -137,7 +137,7 @@ impl Workspace {
         sqlx::query(
             "delete from sql_examples
              where database_id = $1 and key_id = $3 and status = 'proposed'
-               and sha256(convert_to(question, 'UTF8')) = sha256(convert_to($2, 'UTF8'))",
+               and question = $2",
         )
         .bind(database_id)
         .bind(question)

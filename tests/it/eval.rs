@@ -302,7 +302,7 @@ async fn questions_to_a_database_are_measured_by_the_rows_that_known_sql_gives()
     let (well, report) = sql_json(&app, &file, &[]).await;
     assert!(well, "{report:#}");
     assert_eq!(report["format"], "almanac.eval.sql/1");
-    assert!((report["settings"]["min_confidence"].as_f64().unwrap() - 0.75).abs() < 1e-6, "{report:#}");
+    assert!((report["settings"]["min_confidence"].as_f64().unwrap() - 0.76).abs() < 1e-6, "{report:#}");
     let right: Vec<&Value> =
         report["questions"].as_array().unwrap().iter().map(|question| &question["right"]).collect();
     assert_eq!(right[..2], [&json!(true), &json!(false)], "{report:#}");
