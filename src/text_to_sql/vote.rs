@@ -2,7 +2,7 @@
 //!
 //! Drafts of one question are run, and equal results stand together. The largest group wins, and how sure it is follows
 //! from how many agree and whether they come from generators that err apart. A draft that fails drops out; a result
-//! that says nothing, as a misspelled value gives, stands behind every other. A pure function: running is the caller's.
+//! that says nothing, as a misspelled value gives, stands behind every other that somebody answered with. A pure function: running is the caller's.
 
 use std::collections::HashMap;
 
@@ -21,6 +21,8 @@ pub struct Ballot<'a> {
     pub generator: usize,
     /// `None` when it could not be run.
     pub rows: Option<&'a Rows>,
+    /// It says nothing, perhaps because a text in it is none of the known values.
+    pub misspelled: bool,
 }
 
 /// Drafts whose results are the same.
@@ -39,8 +41,8 @@ const AGREED: f32 = 0.95;
 const UNSURE: f32 = 0.5;
 /// The same for several answers of one generator.
 const REPEATED: f32 = 0.88;
-/// A result that says nothing is worth less by this factor.
-const EMPTY: f32 = 0.7;
+/// A draft that finds nothing by a text that is not known is worth less by this factor.
+const MISSPELLED: f32 = 0.7;
 /// Significant digits by which numbers are compared: sums of floats depend on their order.
 const DIGITS: usize = 9;
 
@@ -60,7 +62,7 @@ pub fn vote(ballots: &[Ballot<'_>]) -> Vec<Group> {
     let all: usize = ballots.iter().map(|ballot| ballot.votes).sum();
     let mut groups: Vec<Group> = groups.into_iter().map(|members| group(ballots, members, all)).collect();
     let empty = |group: &Group| ballots[group.members[0]].rows.is_none_or(Rows::says_nothing);
-    groups.sort_by_key(|group| (empty(group), std::cmp::Reverse(group.votes), group.members[0]));
+    groups.sort_by_key(|group| (group.votes == 0, empty(group), std::cmp::Reverse(group.votes), group.members[0]));
     groups
 }
 
@@ -68,21 +70,22 @@ fn group(ballots: &[Ballot<'_>], members: Vec<usize>, all: usize) -> Group {
     let votes: usize = members.iter().map(|at| ballots[*at].votes).sum();
     let own = members.iter().map(|at| ballots[*at].confidence).fold(0.0, f32::max);
     let first = ballots[members[0]].generator;
-    // Of rows that were cut only the first are compared, and nothing is known of the others.
-    let cut = members.iter().any(|at| ballots[*at].rows.is_none_or(|rows| rows.truncated));
-    let apart = !cut && members.iter().any(|at| ballots[*at].generator != first);
+    // Wrong drafts agree on nothing, too; and of rows that were cut only the first are compared.
+    let weak = |rows: &Rows| rows.truncated || rows.says_nothing();
+    let weak = members.iter().any(|at| ballots[*at].rows.is_none_or(weak));
+    let apart = !weak && members.iter().any(|at| ballots[*at].generator != first);
     let share = votes as f32 / all.max(1) as f32;
     let agreed = match (votes, apart) {
         // Nobody's answer: it is here to confirm others.
         (0, _) => UNSURE * own,
         // Nobody to agree with; where others say something else, it is one opinion among them.
         (1, false) => own * share.sqrt(),
-        (_, false) if cut => own * share.sqrt(),
+        (_, false) if weak => own * share.sqrt(),
         (_, false) => own.max(REPEATED) * share.sqrt(),
         (_, true) => own.max(AGREED) * share.sqrt(),
     };
-    let empty = ballots[members[0]].rows.is_none_or(Rows::says_nothing);
-    Group { members, votes, confidence: if empty { EMPTY * agreed } else { agreed } }
+    let misspelled = members.iter().all(|at| ballots[*at].misspelled);
+    Group { members, votes, confidence: if misspelled { MISSPELLED * agreed } else { agreed } }
 }
 
 /// A result as it compares: without names, and whatever the order of its rows and columns.
@@ -131,7 +134,7 @@ mod tests {
     }
 
     fn ballot(rows: Option<&Rows>, generator: usize) -> Ballot<'_> {
-        Ballot { votes: 1, confidence: 0.8, generator, rows }
+        Ballot { votes: 1, confidence: 0.8, generator, rows, misspelled: false }
     }
 
     fn members(ballots: &[Ballot<'_>]) -> Vec<Vec<usize>> {
@@ -165,6 +168,23 @@ mod tests {
         let ballots = [ballot(Some(&none), 0), ballot(None, 0), ballot(Some(&none), 1), ballot(Some(&some), 0)];
         assert_eq!(members(&ballots), [vec![3], vec![0, 2]]);
         assert!(vote(&[ballot(None, 0)]).is_empty());
+    }
+
+    #[test]
+    fn agreement_on_nothing_or_on_rows_that_were_cut_confirms_nothing() {
+        let (none, cut) = (rows(json!([[0]])), Rows { truncated: true, ..rows(json!([[1], [2]])) });
+        for weak in [&none, &cut] {
+            assert_eq!(vote(&[ballot(Some(weak), 0), ballot(Some(weak), 1)])[0].confidence, 0.8);
+        }
+        let misspelled = Ballot { misspelled: true, ..ballot(Some(&none), 0) };
+        assert!(vote(&[misspelled])[0].confidence < 0.6);
+    }
+
+    #[test]
+    fn who_only_confirms_never_comes_before_who_answered() {
+        let (some, none) = (rows(json!([[1]])), rows(json!([])));
+        let ballots = [ballot(Some(&none), 0), Ballot { votes: 0, ..ballot(Some(&some), 1) }];
+        assert_eq!(members(&ballots), [vec![0], vec![1]]);
     }
 
     #[test]

@@ -8,7 +8,9 @@ use crate::models::{ModelError, Usage};
 use crate::text_to_sql::generate::model::{self, Context, Missing, Repair};
 use crate::text_to_sql::guard;
 use crate::text_to_sql::journal::NotKept;
+use crate::text_to_sql::nearest;
 use crate::text_to_sql::query::{Generator, Query};
+use crate::text_to_sql::run::Rows;
 use crate::text_to_sql::vote::{self, Ballot};
 use crate::text_to_sql::{Ask, Modelling, Target};
 
@@ -150,7 +152,7 @@ async fn believed(
     let mut rules: Vec<Proven> = rules.into_iter().collect();
     try_out(target, query.id, &mut rules).await?;
     let all: Voted = voted.into_iter().chain(rules.into_iter().map(|best| (best, 0))).collect();
-    let ballots: Vec<Ballot> = all.iter().map(|(proven, votes)| ballot(proven, *votes)).collect();
+    let ballots: Vec<Ballot> = all.iter().map(|(proven, votes)| ballot(target, proven, *votes)).collect();
     let groups = vote::vote(&ballots);
     let mut places: Vec<Option<Proven>> = all.into_iter().map(|(proven, _)| Some(proven)).collect();
     let mut believed: Vec<Proven> = Vec::new();
@@ -167,11 +169,13 @@ async fn believed(
     Ok(believed)
 }
 
-fn ballot(proven: &Proven, votes: usize) -> Ballot<'_> {
+fn ballot<'a>(target: &Target, proven: &'a Proven, votes: usize) -> Ballot<'a> {
+    let unknown = |sql: &str| !nearest::nearest(sql, &target.known.schema).notes.is_empty();
     Ballot {
         votes,
         confidence: proven.draft.confidence,
         generator: usize::from(proven.generator == Generator::Builtin),
         rows: proven.rows(),
+        misspelled: proven.rows().is_some_and(Rows::says_nothing) && unknown(&proven.draft.sql),
     }
 }

@@ -32,7 +32,7 @@ use crate::text_to_sql::schema::{Engine, Schema};
 /// What a first draft is worth before the guard has seen it; not measured, set to run by default.
 const FIRST_CONFIDENCE: f32 = 0.8;
 /// What a repaired one is worth: the model has been wrong once.
-const REPAIRED_CONFIDENCE: f32 = 0.72;
+const REPAIRED_CONFIDENCE: f32 = 0.78;
 /// Answers asked for at once.
 pub const MAX_CANDIDATES: usize = 8;
 /// Of all answers but the first: enough for them to differ where the model is unsure.
