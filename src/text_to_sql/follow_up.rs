@@ -2,9 +2,13 @@
 //!
 //! What the new words name takes the place of the same kind of thing in the question before (a period, a value of the same
 //! column, a grouping, a number of rows, a table); the rest is added at its end. The result is a question like any other,
-//! shown to whoever asked, so nothing is remembered but words. A question that stands by itself is left alone.
+//! shown to whoever asked, so nothing is remembered but words. A question that stands by itself is left alone, and so is
+//! one that would lose a word of the question before beside the one that is replaced.
+
+use std::ops::Range;
 
 use super::link::catalog::{Catalog, ColumnId};
+use super::link::tokens::relative::resolve;
 use super::link::tokens::{MAX_TOKENS, Token, TokenKind, tokenize};
 use super::link::{Meaning, Mention, link};
 
@@ -98,6 +102,17 @@ const POINTING: &[&str] = &["them", "those", "these"];
 /// Words before what is replaced that go with it.
 const BEFORE_VALUE: &[&str] = &["in", "for", "from", "of", "during", "on", "at", "only", "just", "to", "with"];
 const BEFORE_GROUP: &[&str] = &["by", "per"];
+const GRAINS: &[&str] = &["hour", "day", "weekday", "week", "month", "quarter", "year"];
+/// What a number after them is a year by.
+const BEFORE_PERIOD: &[&str] = &["in", "during", "for", "of", "since", "from", "until", "before", "after", "between"];
+/// Words that let a value stand beside the one before it.
+const ADDING: &[&str] = &["or", "and", "not", "without", "except", "excluding", "no", "than", "but"];
+/// No question ends with these.
+const DANGLING: &[&str] = &[
+    "in", "for", "from", "of", "during", "on", "at", "to", "with", "by", "per", "since", "until", "before", "after",
+    "between", "over", "above", "below", "under", "than", "the", "a", "an", "and", "or", "not", "only", "just",
+    "without",
+];
 
 /// What `asked` means after `previous`, if it does not stand by itself.
 pub fn read(previous: &str, asked: &str, catalog: &Catalog) -> Option<String> {
@@ -106,11 +121,14 @@ pub fn read(previous: &str, asked: &str, catalog: &Catalog) -> Option<String> {
     if before.is_empty() || said.is_empty() || before.len() + said.len() > MAX_TOKENS {
         return None;
     }
+    if !is_whole(previous, &before) || !is_whole(asked, &said) {
+        return None;
+    }
     if let Some(whole) = pointing(&before, &said) {
         return Some(whole);
     }
     let fragment = fragment(&said, catalog)?;
-    Some(Merge::new(before, fragment, catalog).whole())
+    Merge::new(before, fragment, catalog).whole()
 }
 
 /// "how many of those are paid?": the words of the question before in the place of the pointing one.
@@ -176,12 +194,21 @@ fn kind(mention: &Mention) -> Kind {
     }
 }
 
-/// The question before, while parts of the new words take their places in it.
+/// The question before, while a part of the new words takes its place in it.
 struct Merge {
     before: Vec<Token>,
     known: Vec<Mention>,
     rest: Vec<Token>,
     named: Vec<Mention>,
+}
+
+/// What a rule has to say of the new words.
+enum Found {
+    /// Put the second range in the place of the first.
+    Replace(Range<usize>, Range<usize>),
+    /// It cannot be told what takes whose place.
+    Unclear,
+    Nothing,
 }
 
 impl Merge {
@@ -190,100 +217,193 @@ impl Merge {
         Merge { before, known, rest, named }
     }
 
-    fn whole(mut self) -> String {
-        let _ = self.replace_group()
-            || self.replace_period()
-            || self.replace_limit()
-            || self.replace_value()
-            || self.replace_table();
-        text(self.before.iter().chain(&self.rest))
-    }
-
-    /// "by month" in the place of "by city".
-    fn replace_group(&mut self) -> bool {
-        let groups = |tokens: &[Token], at: usize| BEFORE_GROUP.contains(&tokens[at].lower.as_str());
-        if !groups(&self.rest, 0) {
-            return false;
+    fn whole(&self) -> Option<String> {
+        let rules = [Merge::group, Merge::period, Merge::limit, Merge::value, Merge::table];
+        let found: Vec<Found> = rules.iter().map(|rule| rule(self)).collect();
+        let mut replaced = Vec::new();
+        for one in found {
+            match one {
+                Found::Unclear => return None,
+                Found::Replace(there, here) => replaced.push((there, here)),
+                Found::Nothing => {}
+            }
         }
-        let place = (0..self.before.len()).rev().find(|at| {
-            let ordered =
-                *at > 0 && matches!(self.before[at - 1].lower.as_str(), "order" | "ordered" | "sort" | "sorted");
-            groups(&self.before, *at) && !ordered
-        });
-        let Some(at) = place else { return false };
-        let end = self.known.iter().filter(|mention| mention.start > at).map(|mention| mention.end).next();
-        let end = end.unwrap_or_else(|| (at + 2).min(self.before.len()));
-        self.put(at..end, 0..self.rest.len());
-        true
+        let merged = match &replaced[..] {
+            [] => self.before.iter().chain(&self.rest).collect(),
+            [(there, here)] => self.merged(there, here)?,
+            // Two kinds of things at once are not taken apart.
+            _ => return None,
+        };
+        let dangling = merged.last().is_none_or(|last| DANGLING.contains(&last.lower.as_str()));
+        (!dangling).then(|| text(merged.into_iter()))
     }
 
-    /// "in 2023" in the place of "in 2024".
-    fn replace_period(&mut self) -> bool {
-        let period =
-            |token: &Token| token.dates().is_some() || token.number().is_some_and(|number| number.year.is_some());
-        let there = self.before.iter().position(period);
-        let here = self.rest.iter().position(period);
-        let (Some(there), Some(here)) = (there, here) else { return false };
-        self.put(there..there + 1, here..here + 1);
-        true
+    /// The words of the new question at `here` in the place of those at `there`, the others of both left as they are: only
+    /// little words before what has moved are left out.
+    fn merged(&self, there: &Range<usize>, here: &Range<usize>) -> Option<Vec<&Token>> {
+        let little = |token: &&Token| BEFORE_VALUE.contains(&token.lower.as_str()) || is_article(token);
+        let lead = self.rest[..here.start].iter().rev().take_while(little).count();
+        let left = self.rest[..here.start - lead].iter().chain(&self.rest[here.end..]);
+        let merged = self.before[..there.start].iter().chain(&self.rest[here.clone()]);
+        let merged = merged.chain(&self.before[there.end..]).chain(left);
+        (!self.drops_more(there)).then(|| merged.collect())
+    }
+
+    /// Whether more than one thing that the question before names would be gone, or a part of one.
+    fn drops_more(&self, there: &Range<usize>) -> bool {
+        let touched = self.known.iter().filter(|mention| mention.start < there.end && mention.end > there.start);
+        let touched: Vec<&Mention> = touched.collect();
+        touched.len() > 1 || touched.iter().any(|mention| mention.start < there.start || mention.end > there.end)
+    }
+
+    /// "by month" in the place of "by city". The old group is one name or one unit of time, and nothing after it.
+    fn group(&self) -> Found {
+        let old = groups(&self.before);
+        let new = groups(&self.rest);
+        let (&[there], &[here]) = (&old[..], &new[..]) else {
+            return if old.is_empty() || new.is_empty() { Found::Nothing } else { Found::Unclear };
+        };
+        let ends = (group_end(&self.before, there, &self.known), group_end(&self.rest, here, &self.named));
+        match ends {
+            (Some(there_end), Some(here_end)) => Found::Replace(there..there_end, here..here_end),
+            _ => Found::Unclear,
+        }
+    }
+
+    /// "since 2024" in the place of "in 2023", with its preposition.
+    fn period(&self) -> Found {
+        let (old, new) = (periods(&self.before, &self.known), periods(&self.rest, &self.named));
+        let (was_relative, is_relative) = (is_relative(&self.before), is_relative(&self.rest));
+        if (new.is_empty() && !is_relative) || (old.is_empty() && !was_relative) {
+            return Found::Nothing;
+        }
+        let (false, false, &[there], &[here]) = (was_relative, is_relative, &old[..], &new[..]) else {
+            return Found::Unclear;
+        };
+        let start = |tokens: &[Token], at: usize| {
+            let before = at.checked_sub(1)?;
+            BEFORE_PERIOD.contains(&tokens[before].lower.as_str()).then_some(before)
+        };
+        match (start(&self.before, there), start(&self.rest, here)) {
+            (Some(from), Some(to)) => Found::Replace(from..there + 1, to..here + 1),
+            (None, Some(to)) => Found::Replace(there..there + 1, to..here + 1),
+            (_, None) => Found::Replace(there..there + 1, here..here + 1),
+        }
     }
 
     /// "top 10" in the place of "top 5".
-    fn replace_limit(&mut self) -> bool {
-        let place = |tokens: &[Token]| {
-            let top = tokens.iter().position(|token| token.lower == "top")?;
-            tokens.get(top + 1).filter(|token| token.number().is_some()).map(|_| top + 1)
+    fn limit(&self) -> Found {
+        let places = |tokens: &[Token]| {
+            let top =
+                |at: &usize| tokens[*at].lower == "top" && tokens.get(at + 1).is_some_and(|t| t.number().is_some());
+            (0..tokens.len()).filter(top).collect::<Vec<_>>()
         };
-        let (Some(there), Some(here)) = (place(&self.before), place(&self.rest)) else { return false };
-        self.rest.remove(here - 1);
-        self.put(there..there + 1, here - 1..here);
-        true
+        match (&places(&self.before)[..], &places(&self.rest)[..]) {
+            (&[there], &[here]) => Found::Replace(there..there + 2, here..here + 2),
+            ([], _) | (_, []) => Found::Nothing,
+            _ => Found::Unclear,
+        }
     }
 
     /// "in Rome" in the place of "in Paris", if both are values of one column.
-    fn replace_value(&mut self) -> bool {
-        let mut pairs = self.named.iter().filter_map(|new| {
-            let Kind::Value(column) = kind(new) else { return None };
-            let old = self.known.iter().find(|old| kind(old) == Kind::Value(column))?;
-            Some((old.start..old.end, new.start..new.end))
-        });
-        let Some((there, here)) = pairs.next() else { return false };
-        drop(pairs);
-        let adds = here.start > 0 && matches!(self.rest[here.start - 1].lower.as_str(), "or" | "and" | "not");
-        if adds {
-            return false;
+    fn value(&self) -> Found {
+        let values = |mentions: &[Mention], column: ColumnId| {
+            mentions.iter().filter(|mention| kind(mention) == Kind::Value(column)).cloned().collect::<Vec<_>>()
+        };
+        let adds = |token: &Token| ADDING.contains(&token.lower.as_str());
+        if self.rest.iter().any(adds) {
+            return Found::Nothing;
         }
-        self.put(there, here);
-        true
+        let mut found = Found::Nothing;
+        for new in &self.named {
+            let Kind::Value(column) = kind(new) else { continue };
+            match (&values(&self.known, column)[..], &values(&self.named, column)[..], &found) {
+                ([], _, _) => {}
+                // "not in Paris" says nothing of Rome.
+                ([old], [_], Found::Nothing) if !self.before[..old.start].iter().any(adds) => {
+                    found = Found::Replace(old.start..old.end, new.start..new.end);
+                }
+                _ => return Found::Unclear,
+            }
+        }
+        found
     }
 
     /// "what about suppliers?" after a question about customers.
-    fn replace_table(&mut self) -> bool {
-        let [new] = &self.named[..] else { return false };
+    fn table(&self) -> Found {
+        let [new] = &self.named[..] else { return Found::Nothing };
         let idle = |token: &Token| token.function || token.is_mark();
-        let outside = self.rest[..new.start].iter().chain(&self.rest[new.end..]);
-        if kind(new) != Kind::Table || !outside.into_iter().all(idle) {
-            return false;
+        let mut outside = self.rest[..new.start].iter().chain(&self.rest[new.end..]);
+        let Some(old) = self.known.iter().find(|old| kind(old) == Kind::Table) else { return Found::Nothing };
+        let grouped = !groups(&self.rest).is_empty();
+        if kind(new) != Kind::Table || grouped || !outside.all(idle) {
+            return Found::Nothing;
         }
-        let Some(old) = self.known.iter().find(|old| kind(old) == Kind::Table) else { return false };
-        let there = old.start..old.end;
-        self.put(there, new.start..new.end);
-        self.rest.clear();
-        true
+        Found::Replace(old.start..old.end, new.start..new.end)
     }
+}
 
-    /// Moves words of the new question, and leaves the little words before them behind.
-    fn put(&mut self, there: std::ops::Range<usize>, here: std::ops::Range<usize>) {
-        let moved: Vec<Token> = self.rest[here.clone()].to_vec();
-        let little =
-            |token: &Token| BEFORE_VALUE.contains(&token.lower.as_str()) || matches!(token.lower.as_str(), "the" | "a");
-        let mut start = here.start;
-        while start > 0 && little(&self.rest[start - 1]) {
-            start -= 1;
-        }
-        self.rest.drain(start..here.end);
-        self.before.splice(there, moved);
-    }
+/// Where a grouping begins; an order is none.
+fn groups(tokens: &[Token]) -> Vec<usize> {
+    let ordered = |at: usize| {
+        let before = at.checked_sub(1).map_or("", |before| tokens[before].lower.as_str());
+        matches!(before, "order" | "ordered" | "sort" | "sorted" | "ranked" | "made" | "placed")
+    };
+    (0..tokens.len()).filter(|at| BEFORE_GROUP.contains(&tokens[*at].lower.as_str()) && !ordered(*at)).collect()
+}
+
+/// Where the grouping that begins at `at` is over, if it is by one thing.
+fn group_end(tokens: &[Token], at: usize, mentions: &[Mention]) -> Option<usize> {
+    let start = at + 1 + tokens[at + 1..].iter().take_while(|token| is_article(token)).count();
+    let grain = tokens.get(start).is_some_and(|token| GRAINS.contains(&token.lower.as_str()));
+    let named = mentions.iter().find(|mention| mention.start == start).map(|mention| mention.end);
+    let end = if grain { start + 1 } else { named? };
+    let more = tokens.get(end).is_some_and(|next| next.is_mark() || matches!(next.lower.as_str(), "and" | "or"));
+    (!more).then_some(end)
+}
+
+/// Dates, and numbers that can only be years: after a preposition of time that belongs to no measure, or alone.
+fn periods(tokens: &[Token], mentions: &[Mention]) -> Vec<usize> {
+    let measured = |at: usize| {
+        let measure = |mention: &Mention| mention.end == at && matches!(kind(mention), Kind::Column | Kind::Other);
+        mentions.iter().any(measure)
+    };
+    let second = |at: usize| {
+        let range = matches!(tokens[at].lower.as_str(), "and" | "to" | "or");
+        range && at > 0 && tokens[at - 1].number().is_some_and(|number| number.year.is_some())
+    };
+    let year = |at: usize| {
+        let Some(before) = at.checked_sub(1) else { return tokens.len() == 1 };
+        let timed = BEFORE_PERIOD.contains(&tokens[before].lower.as_str()) && !measured(before);
+        timed || second(before)
+    };
+    let is = |at: &usize| {
+        let number = tokens[*at].number();
+        tokens[*at].dates().is_some() || (number.is_some_and(|number| number.year.is_some()) && year(*at))
+    };
+    (0..tokens.len()).filter(is).collect()
+}
+
+/// Whether it says a period that depends on the day.
+fn is_relative(tokens: &[Token]) -> bool {
+    let any_day = chrono::NaiveDate::default();
+    resolve(tokens, any_day) != tokens
+}
+
+fn is_article(token: &Token) -> bool {
+    matches!(token.lower.as_str(), "the" | "a" | "an" | "each" | "every")
+}
+
+/// Whether the tokens say all that was written: linking overlooks signs, and a question must not lose one.
+fn is_whole(written: &str, tokens: &[Token]) -> bool {
+    let marks: &[char] = &['"', '“', '”', '`', '\'', '‘'];
+    let squeezed =
+        |text: &str| text.to_lowercase().chars().filter(|c| !c.is_whitespace() && !marks.contains(c)).collect();
+    let straight = written.to_lowercase().replace('’', "'").replace("can't", "can not").replace("won't", "will not");
+    let spoken: String = squeezed(&straight.replace("n't", " not").replace("'s ", " "));
+    let ended = spoken.trim_end_matches([',', '.', '?', ';', ':', '!']);
+    let said: String = squeezed(&text(tokens.iter()));
+    ended == said
 }
 
 fn without_end(mut tokens: Vec<Token>) -> Vec<Token> {
@@ -363,6 +483,58 @@ mod tests {
             ),
         ] {
             assert_eq!(after(previous, asked).as_deref(), Some(whole), "{previous} {asked}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_of_the_question_before_is_lost() {
+        let merged = |previous: &str, asked: &str| after(previous, asked).unwrap_or_default();
+        for (previous, asked, whole) in [
+            ("orders per month in Paris", "per quarter", "orders per quarter in Paris"),
+            (
+                "orders by month in 2025 for customers in Paris",
+                "by year",
+                "orders by year in 2025 for customers in Paris",
+            ),
+            ("average credit over 2000 in Paris", "and since 2024?", "average credit over 2000 in Paris since 2024"),
+            ("average credit above 2000 in 2023", "in 2024", "average credit above 2000 in 2024"),
+            ("orders in 2023 by month", "since 2024", "orders since 2024 by month"),
+            ("orders since 2023", "and in 2024?", "orders in 2024"),
+            ("orders in 2023", "2024?", "orders in 2024"),
+            ("orders in 2023", "over 2000", "orders in 2023 over 2000"),
+            ("top 5 customers in Paris", "top 10", "top 10 customers in Paris"),
+            ("customers in Paris by segment", "in Rome", "customers in Rome by segment"),
+            ("customers in Paris", "or in Rome", "customers in Paris or in Rome"),
+            ("customers by city sorted by id", "by segment", "customers by segment sorted by id"),
+            ("orders by month", "in 2024", "orders by month in 2024"),
+            ("orders at least 2000", "in 2024", "orders at least 2000 in 2024"),
+            ("customers by city", "for Paris", "customers by city for Paris"),
+            ("customers in Paris", "what about suppliers?", "suppliers in Paris"),
+        ] {
+            assert_eq!(merged(previous, asked), whole, "{previous} + {asked}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_merged_for_sure_is_not_merged() {
+        for (previous, asked) in [
+            ("orders between 2023 and 2025", "and in 2024?"),
+            ("orders from 2023 to 2025", "since 2024"),
+            ("customers since 2020 with orders in 2024", "in 2023"),
+            ("orders in 2023", "between 2024 and 2025"),
+            ("orders last month", "in 2024"),
+            ("orders in 2024", "last month"),
+            ("customers by city and segment", "by id"),
+            ("customers in Paris or Rome", "in Paris"),
+            ("customers not in Paris", "in Rome"),
+            ("customers in Paris in 2024", "in Rome in 2023"),
+            ("orders by month in 2024", "by year in 2023"),
+            ("orders > 500", "in 2024"),
+            ("orders with 5% off", "in 2024"),
+            ("orders in 2024", "by"),
+            ("orders by things nobody knows in 2024", "by year"),
+        ] {
+            assert_eq!(after(previous, asked), None, "{previous} + {asked}");
         }
     }
 
