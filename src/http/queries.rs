@@ -25,7 +25,7 @@ use crate::{
         feedback::{Feedback, NewFeedback, Rating},
         queries::WantedQueries,
     },
-    text_to_sql::Query,
+    text_to_sql::{Query, generate::example},
 };
 
 pub fn router() -> OpenApiRouter<App> {
@@ -119,13 +119,14 @@ async fn feedback(
     let mut workspace = session.workspace().await?;
     let (answer, _) = workspace.query(id, session.only_own()).await?;
     let answer: Query = serde_json::from_value(answer).map_err(Problem::internal)?;
+    let database = workspace.database(answer.database_id).await?;
     if let Some(sql) = corrected {
-        let database = workspace.database(answer.database_id).await?;
         prove(&session.app, &mut workspace, &database, sql).await?;
     }
     // Embedding may wait for a model: no connection waits with it.
     workspace.commit().await?;
-    let proposed = proposal(&answer, body.rating, corrected);
+    let proposed = proposal(&answer, body.rating, corrected)
+        .filter(|(question, sql)| !example::freezes(question, sql, database.engine));
     let words = match proposed {
         Some((question, _)) => examples::words(&session, session.workspace_id(), question).await,
         None => Words::default(),

@@ -171,6 +171,8 @@ async fn a_verified_example_answers_its_question_and_the_same_one_about_another_
         assert_eq!(example["status"], "verified");
         let twice = app.post(&path, json!({"question": question, "sql": CITIES})).await;
         assert_eq!(twice.problem(409), "conflict");
+        let long: String = (0..1_990).map(|at| char::from_u32(0x4e00 + at * 7).unwrap()).collect();
+        app.post(&path, json!({"question": long, "sql": CITIES})).await.expect(StatusCode::CREATED);
 
         let same = ask(&app, &database, "how many accounts do we have in birkvale").await;
         assert_eq!((&same["generator"], &same["example_id"]), (&json!("example"), &example["id"]), "{same:#}");
@@ -202,6 +204,9 @@ async fn an_example_that_the_schema_no_longer_bears_is_flagged_and_not_used() {
     let broken = app.get(&format!("{path}?status=broken")).await.expect(StatusCode::OK);
     assert_eq!(broken["data"][0]["question"], question, "{broken:#}");
     assert!(!broken["data"][0]["violations"].as_array().unwrap().is_empty());
+    let editor = key(&app, &["write"]).await;
+    let closed = editor.get(&format!("{path}?status=broken")).await.expect(StatusCode::OK);
+    assert!(!closed.to_string().contains("city"), "it may name what is hidden: {closed:#}");
     let asked = ask(&app, &database, question).await;
     assert_ne!(asked["generator"], "example", "{asked:#}");
     assert!(!asked.to_string().contains("city"), "a hidden column does not exist: {asked:#}");
@@ -242,14 +247,13 @@ async fn feedback_proposes_an_example_that_answers_once_an_editor_approves_it() 
     let corrected = "select count(*) as customers from customers";
     let down = json!({"rating": "down", "corrected_sql": corrected});
     let down = analyst.post(&feedback, down).await.expect(StatusCode::CREATED);
-    assert_eq!(
-        (&down["id"], &down["example_id"]),
-        (&up["id"], &up["example_id"]),
-        "a newer opinion replaces the older"
-    );
+    assert_eq!(down["id"], up["id"], "a newer opinion replaces the older");
+    assert_ne!(down["example_id"], up["example_id"], "what an editor may have read is never changed");
     let question = json!({"question": "How many customers are there?"});
     assert_ne!(ask_with(&analyst, &database, question.clone()).await["generator"], "example", "nobody has approved it");
-    let approve = format!("{examples}/{}/approve", up["example_id"].as_str().unwrap());
+    let first = format!("{examples}/{}/approve", up["example_id"].as_str().unwrap());
+    assert_eq!(app.post(&first, json!({})).await.problem(404), "not_found");
+    let approve = format!("{examples}/{}/approve", down["example_id"].as_str().unwrap());
     assert_eq!(analyst.post(&approve, json!({})).await.problem(403), "forbidden");
     let editor = key(&app, &["write"]).await;
     let approved = editor.post(&approve, json!({})).await.expect(StatusCode::OK);
@@ -259,6 +263,13 @@ async fn feedback_proposes_an_example_that_answers_once_an_editor_approves_it() 
 
     let other = key(&app, &["sql"]).await;
     assert_eq!(other.post(&feedback, json!({"rating": "up"})).await.problem(404), "not_found", "another key's answer");
+
+    let products = ask(&analyst, &database, "How many products are there?").await;
+    let feedback = format!("/v1/queries/{}/feedback", products["id"].as_str().unwrap());
+    analyst.post(&feedback, json!({"rating": "up"})).await.expect(StatusCode::CREATED);
+    analyst.post(&feedback, json!({"rating": "down"})).await.expect(StatusCode::CREATED);
+    let waiting = app.get(&format!("{examples}?status=proposed")).await.expect(StatusCode::OK);
+    assert_eq!(waiting["data"], json!([]), "nobody stands for it any more");
 }
 
 #[tokio::test]
