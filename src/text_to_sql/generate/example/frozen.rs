@@ -117,20 +117,17 @@ fn is_relative(question: &str) -> bool {
     let Some(said) = Said::of(question) else { return true };
     let words: Vec<&str> =
         said.pieces.iter().filter(|piece| piece.kind != Kind::Sign).map(|p| p.lower.as_str()).collect();
-    let unit = |word: &&str| {
-        let word = word.trim_end_matches("'s");
-        UNITS.iter().any(|unit| word.strip_prefix(unit).is_some_and(|rest| matches!(rest, "" | "s")))
-    };
     words.iter().enumerate().any(|(at, word)| {
         let soon = words[at + 1..].iter().take(BETWEEN);
         TODAY.contains(word)
-            || (POINTING.contains(word) && soon.clone().any(unit_of(&unit)))
+            || (POINTING.contains(word) && soon.into_iter().any(|word| is_unit(word)))
             || (*word == "to" && words.get(at + 1) == Some(&"date"))
     })
 }
 
-fn unit_of<'u>(unit: &'u impl Fn(&&str) -> bool) -> impl Fn(&&str) -> bool + 'u {
-    move |word| unit(word)
+fn is_unit(word: &str) -> bool {
+    let word = word.trim_end_matches("'s");
+    UNITS.iter().any(|unit| word.strip_prefix(unit).is_some_and(|rest| matches!(rest, "" | "s")))
 }
 
 /// Whether a literal has a year or a date in it.

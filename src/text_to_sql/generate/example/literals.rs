@@ -100,7 +100,7 @@ impl Literals {
         };
         let name = |token: &SqlToken| matches!(token, SqlToken::Word(word) if echoes(&word.value) && made_up(word));
         let other = |other: &usize| *other != place && !self.is_number(*other) && echoes(self.text(*other));
-        self.tokens.iter().any(name) || self.places.iter().any(|at| other(at))
+        self.tokens.iter().any(name) || self.places.iter().any(other)
     }
 
     /// How the text at `place` is compared; nothing where it is anything else than one side of a plain comparison.

@@ -116,8 +116,8 @@ fn number<'s>(place: usize, found: &[Found], literals: &Literals) -> Option<Take
     let limit = literals.is_limit(place);
     let is_said = |place: usize| found.iter().any(|one| one.place == place);
     let all_said = literals.places.iter().all(|place| !literals.is_number(*place) || is_said(*place));
-    let dated = |other: &&usize| **other != place && literals.is_dated(**other);
-    let dependent = literals.is_dated(place) && literals.places.iter().find(dated).is_some();
+    let dated = |other: &usize| *other != place && literals.is_dated(*other);
+    let dependent = literals.is_dated(place) && literals.places.iter().any(dated);
     ((limit || all_said) && !dependent).then_some(Takes::Number { limit })
 }
 
