@@ -416,7 +416,8 @@ fn without_end(mut tokens: Vec<Token>) -> Vec<Token> {
 fn text<'t>(tokens: impl Iterator<Item = &'t Token>) -> String {
     let mut text = String::new();
     for token in tokens {
-        if !text.is_empty() && !(token.is_mark() && matches!(token.text.as_str(), "," | "." | ";" | ":" | "%")) {
+        let closes = token.is_mark() && matches!(token.text.as_str(), "," | "." | ";" | ":" | "%");
+        if !text.is_empty() && !closes {
             text.push(' ');
         }
         match token.kind {

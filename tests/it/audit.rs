@@ -35,9 +35,8 @@ async fn every_decision_is_written_down_with_what_came_of_it() {
         let query = app.post(&format!("{path}/execute"), json!({"sql": sent})).await.expect(StatusCode::OK);
         let refused = app.post(&format!("{path}/execute"), json!({"sql": "drop table orders"})).await;
         app.post(&format!("{path}/validate"), json!({"sql": "select nonsense from orders"})).await;
-        app.post(&format!("{path}/ask"), json!({"question": "How many customers are there?"})).await;
-        let logs = logs(&app, &format!("database_id={database}"), 4).await;
-        let [asked, validated, dropped, executed] = &logs[..] else { panic!("{logs:#?}") };
+        let decided = logs(&app, &format!("database_id={database}"), 3).await;
+        let [validated, dropped, executed] = &decided[..] else { panic!("{decided:#?}") };
 
         assert_eq!((&executed["action"], &executed["allowed"]), (&json!("execute"), &json!(true)));
         assert_eq!((&executed["sql_sent"], &executed["sql"]), (&json!(sent), &query["sql"]));
@@ -53,7 +52,17 @@ async fn every_decision_is_written_down_with_what_came_of_it() {
         assert!(!dropped["violations"].as_array().unwrap().is_empty(), "{dropped:#}");
         assert_eq!(dropped["request_id"].as_str().unwrap(), refused.headers["x-request-id"]);
         assert_eq!((&validated["action"], &validated["violations"]), (&json!("validate"), &json!(["unknown_column"])));
+
+        let question = json!({"question": "How many customers are there?"});
+        app.post(&format!("{path}/ask"), question).await.expect(StatusCode::OK);
+        let path = format!("/v1/audit-logs?database_id={database}&limit=100");
+        let count = app.get(&path).await.expect(StatusCode::OK)["data"].as_array().unwrap().len();
+        let newest = logs(&app, &format!("database_id={database}"), count).await;
+        let [asked, tried @ ..] = &newest[..] else { panic!("{newest:#?}") };
         assert_eq!((&asked["action"], &asked["row_count"]), (&json!("ask"), &json!(1)));
+        assert!(
+            tried.iter().filter(|log| log["action"] == "candidate").all(|log| log["query_id"] == asked["query_id"])
+        );
     }
     let counted = app.get("/metrics").await.text;
     for line in [
@@ -82,10 +91,10 @@ async fn drafts_that_are_refused_or_run_to_tell_choices_apart_are_written_down()
     fake.say(&json!({"sql": "SELECT count(*) FROM orders", "explanation": "Counts orders."}).to_string());
     let body = json!({"question": "How many orders are there?", "min_confidence": 1.0});
     app.post(&path, body).await.expect(StatusCode::OK);
-    let allowed = logs(&app, "allowed=true", 2).await;
+    let allowed = logs(&app, "allowed=true", 3).await;
     let actions: Vec<&str> = allowed.iter().map(|log| log["action"].as_str().unwrap()).collect();
-    assert_eq!(actions, ["candidate", "ask"]);
-    assert_eq!((&allowed[0]["row_count"], &allowed[1]["row_count"]), (&json!(1), &Value::Null));
+    assert_eq!(actions, ["ask", "candidate", "candidate"], "the model's draft, and the builtin generator's");
+    assert_eq!((&allowed[0]["row_count"], &allowed[1]["row_count"]), (&Value::Null, &json!(1)));
 }
 
 #[tokio::test]

@@ -351,3 +351,57 @@ async fn a_question_of_ten_thousand_characters_stays_within_the_window() {
     let seen = fake.seen();
     assert!(!seen.is_empty() && seen.iter().all(|seen| prompt(seen).len() < 3 * 2_048), "{}", prompt(&seen[0]).len());
 }
+
+#[tokio::test]
+async fn what_a_model_drafts_is_used_once_a_person_accepts_it() {
+    let fake = FakeOpenAi::start().await;
+    let app = with_model(&fake, &[]).await;
+    let database = sales(&app).await;
+    let path = format!("/v1/databases/{database}");
+    let orders = app.table(&database, "orders").await["id"].as_str().unwrap().to_owned();
+    let table = format!("{path}/tables/{orders}");
+    let told = json!({"description": "What customers ordered", "columns": {"channel": {"description": "By hand", "hidden": false}}});
+    app.patch(&table, told).await.expect(StatusCode::OK);
+    app.patch(&table, json!({"columns": {"cancelled_on": {"hidden": true}}})).await.expect(StatusCode::OK);
+    fake.say(
+        &json!({"tables": [{
+            "schema": "main", "table": "orders", "description": "Guessed", "synonyms": ["purchases"],
+            "columns": [
+                {"column": "channel", "description": "Guessed", "synonyms": [], "unit": null},
+                {"column": "status", "description": "Where an order stands", "synonyms": ["state"], "unit": null},
+                {"column": "invented", "description": "Nothing", "synonyms": [], "unit": null},
+            ],
+        }]})
+        .to_string(),
+    );
+    let enriched = app.post(&format!("{path}/enrich"), json!({"table_ids": [orders]})).await.expect(StatusCode::OK);
+    assert!(!prompt(&fake.seen()[0]).contains("cancelled_on"), "what is hidden does not exist");
+    assert_eq!(enriched["drafts"][0]["draft"]["synonyms"], json!(["purchases"]), "{enriched:#}");
+    let listed = app.get(&format!("{path}/drafts")).await.expect(StatusCode::OK);
+    assert_eq!((&listed["data"], &listed["data"][0]["table"]), (&enriched["drafts"], &json!("orders")));
+    assert_eq!(app.table(&database, "orders").await["synonyms"], json!([]), "nothing uses a draft");
+    let usage = app.get("/v1/usage").await.expect(StatusCode::OK);
+    assert_eq!(usage["data"][0]["kind"], "draft", "{usage:#}");
+
+    app.post(&format!("{table}/draft/accept"), json!({})).await.expect(StatusCode::OK);
+    let accepted = app.table(&database, "orders").await;
+    assert_eq!(
+        (&accepted["synonyms"], &accepted["description"]),
+        (&json!(["purchases"]), &json!("What customers ordered"))
+    );
+    let column = |name: &str| {
+        let columns = accepted["columns"].as_array().unwrap().iter();
+        columns.clone().find(|column| column["name"] == name).unwrap()["description"].clone()
+    };
+    assert_eq!((column("channel"), column("status")), (json!("By hand"), json!("Where an order stands")));
+    for gone in
+        [app.post(&format!("{table}/draft/accept"), json!({})).await, app.delete(&format!("{table}/draft")).await]
+    {
+        assert_eq!(gone.problem(404), "not_found");
+    }
+
+    let bare = TestApp::start().await;
+    let database = sales(&bare).await;
+    let refused = bare.post(&format!("/v1/databases/{database}/enrich"), json!({})).await;
+    assert_eq!(refused.problem(409), "model_not_configured");
+}

@@ -32,7 +32,7 @@ impl Place {
         Place(String::new())
     }
 
-    pub fn at(&self, part: impl ToString) -> Place {
+    pub fn at(&self, part: &(impl ToString + ?Sized)) -> Place {
         Place(format!("{}/{}", self.0, part.to_string().replace('~', "~0").replace('/', "~1")))
     }
 }
@@ -67,7 +67,8 @@ impl Fault {
 
     fn refused(place: &Place, violations: Vec<Violation>) -> Fault {
         let words: Vec<&str> = violations.iter().map(|violation| violation.detail.as_str()).collect();
-        Fault { violations: violations.clone(), ..Fault::new(place, words.join(" ")) }
+        let detail = words.join(" ");
+        Fault { violations, ..Fault::new(place, detail) }
     }
 }
 
@@ -113,7 +114,7 @@ impl Faults<'_> {
                 return self.add(place, format!("must hold at most {MOST_ITEMS}"));
             }
             if name.trim().is_empty() || name.chars().count() > MOST_NAME {
-                self.add(&place.at(index), format!("must be 1 to {MOST_NAME} characters"));
+                self.add(&place.at(&index), format!("must be 1 to {MOST_NAME} characters"));
             }
         }
     }
@@ -141,7 +142,7 @@ impl Faults<'_> {
         }
         for (index, join) in joins.iter().enumerate() {
             if let Some(fault) = self.join_fault(join) {
-                self.add(&place.at(index), fault);
+                self.add(&place.at(&index), fault);
             }
         }
     }
@@ -168,7 +169,7 @@ impl Faults<'_> {
         for (index, metric) in metrics.iter().enumerate().take(MOST_ITEMS) {
             let fault = terms::metric_fault(self.schema.engine, self.table, metric);
             let proof = guard::check_metric(self.schema, self.table, &metric.expression, &self.policy);
-            self.fragment(&place.at(index).at("expression"), fault, proof);
+            self.fragment(&place.at(&index).at("expression"), fault, proof);
         }
     }
 
@@ -178,7 +179,7 @@ impl Faults<'_> {
         for (index, filter) in filters.iter().enumerate().take(MOST_ITEMS) {
             let fault = terms::filter_fault(self.schema.engine, self.table, filter);
             let proof = guard::check_filter(self.schema, self.table, &filter.condition, &self.policy);
-            self.fragment(&place.at(index).at("condition"), fault, proof);
+            self.fragment(&place.at(&index).at("condition"), fault, proof);
         }
     }
 
@@ -189,10 +190,10 @@ impl Faults<'_> {
             if index == MOST_ITEMS {
                 return self.add(place, format!("must hold at most {MOST_ITEMS}"));
             }
-            self.names(std::iter::once(name), &place.at(index).at("name"));
-            self.names(synonyms.iter(), &place.at(index).at("synonyms"));
+            self.names(std::iter::once(name), &place.at(&index).at("name"));
+            self.names(synonyms.iter(), &place.at(&index).at("synonyms"));
             if seen.contains(&name.to_lowercase()) {
-                self.add(&place.at(index).at("name"), "is taken by another one before it");
+                self.add(&place.at(&index).at("name"), "is taken by another one before it");
             }
             seen.push(name.to_lowercase());
         }
