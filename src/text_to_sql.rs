@@ -124,6 +124,8 @@ pub struct Previous {
 const MAX_CHOICES: usize = 3;
 /// Other readings offered beside an answer.
 const MAX_ALTERNATIVES: usize = 2;
+/// Beside a sure answer, less likely readings are noise.
+const MIN_ALTERNATIVE: f32 = 0.05;
 /// Planning a statement takes milliseconds; a plan that takes seconds is trouble of its own.
 const EXPLAIN: Duration = Duration::from_secs(5);
 
@@ -214,7 +216,9 @@ impl Query {
     fn offer(&mut self, drafted: &[Proven], sure: bool) {
         let mut different = drafting::different(drafted);
         if sure {
-            let others = different.filter(|other| other.proven.text() != drafted[0].proven.text());
+            let others = different.filter(|other| {
+                other.proven.text() != drafted[0].proven.text() && other.draft.confidence >= MIN_ALTERNATIVE
+            });
             self.alternatives = others.take(MAX_ALTERNATIVES).map(Proven::choice).collect();
         } else {
             self.choices = different.by_ref().take(MAX_CHOICES).map(Proven::choice).collect();
