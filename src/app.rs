@@ -7,6 +7,7 @@ pub mod limits;
 pub mod syncs;
 pub mod turns;
 pub mod uploads;
+mod usage;
 
 use std::{
     fs, io,

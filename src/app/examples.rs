@@ -9,7 +9,11 @@ use uuid::Uuid;
 
 use super::App;
 use crate::{
-    store::{StoreError, Workspace, databases::Database, examples::Words},
+    store::{
+        StoreError, Workspace,
+        databases::Database,
+        examples::{NearExample, SqlExample, Words},
+    },
     text_to_sql::{
         generate::example::{self, Example},
         guard::{self, Policy, Violation, ViolationCode},
@@ -39,12 +43,8 @@ pub async fn words(app: &App, workspace_id: Uuid, question: &str) -> Words {
 /// The verified examples of a database that are most like a question.
 pub async fn near(workspace: &mut Workspace, database_id: Uuid, words: &Words) -> Result<Vec<Example>, StoreError> {
     let near = workspace.near_examples(database_id, words, NEAR).await?;
-    let example = |near: crate::store::examples::NearExample| Example {
-        id: near.id,
-        question: near.question,
-        sql: near.sql,
-        likeness: near.likeness,
-    };
+    let example =
+        |near: NearExample| Example { id: near.id, question: near.question, sql: near.sql, likeness: near.likeness };
     Ok(near.into_iter().map(example).collect())
 }
 
@@ -58,7 +58,27 @@ pub fn violations(sql: &str, schema: &Schema, approved_functions: &[String]) -> 
 
 /// Flags the examples that `schema` no longer bears, and takes the flag from those that it bears again.
 pub async fn recheck(workspace: &mut Workspace, database: &Database, schema: &Schema) -> Result<(), StoreError> {
-    for example in workspace.approved_examples(database.id).await? {
+    let examples = workspace.approved_examples(database.id).await?;
+    judge(workspace, database, schema, examples).await
+}
+
+/// The same by the schema that is stored, which is read only where there are examples.
+pub async fn recheck_stored(workspace: &mut Workspace, database: &Database) -> Result<(), StoreError> {
+    let examples = workspace.approved_examples(database.id).await?;
+    if examples.is_empty() {
+        return Ok(());
+    }
+    let schema = workspace.schema(database).await?;
+    judge(workspace, database, &schema, examples).await
+}
+
+async fn judge(
+    workspace: &mut Workspace,
+    database: &Database,
+    schema: &Schema,
+    examples: Vec<SqlExample>,
+) -> Result<(), StoreError> {
+    for example in examples {
         let violations = violations(&example.sql, schema, &database.approved_functions);
         let violations = serde_json::to_value(violations).unwrap_or(Value::Null);
         if violations != example.violations {

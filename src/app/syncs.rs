@@ -188,8 +188,7 @@ async fn finish(app: &App, claim: &SyncClaim, privileges: &Privileges, schema: S
     let mut workspace = app.store.workspace(claim.workspace_id).await?;
     workspace.finish_sync(claim, privileges, schema).await?;
     let database = workspace.database(claim.database_id).await?;
-    let schema = workspace.schema(&database).await?;
-    examples::recheck(&mut workspace, &database, &schema).await?;
+    examples::recheck_stored(&mut workspace, &database).await?;
     workspace.commit().await
 }
 

@@ -5,6 +5,7 @@ mod bootstrap;
 mod progress;
 mod retrieval;
 mod sql;
+mod told;
 
 use std::process::ExitCode;
 

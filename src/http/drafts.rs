@@ -18,11 +18,10 @@ use super::{
     session::{CanAdminister, Session},
 };
 use crate::{
-    app::{App, examples},
-    models::Usage,
+    app::App,
     store::{
         databases::notes::{ColumnNotes, TableDraft, TableNotes},
-        usage::{ModelCall, ModelCallKind},
+        usage::ModelCallKind,
     },
     text_to_sql::{
         generate::model,
@@ -83,7 +82,7 @@ async fn enrich(
     let until = Instant::now() + DESCRIBING;
     let window = session.config.llm_context_tokens;
     let described = model::describe(&wanted, known.schema.engine, language_model.as_ref(), window, until).await?;
-    count_usage(&session, language_model.name(), described.usage).await;
+    session.count_model_call(&session.caller, ModelCallKind::Draft, language_model.name(), described.usage).await;
     let drafts: Vec<TableDraft> =
         described.drafts.into_iter().filter_map(|described| draft(&wanted, described)).collect();
     let mut workspace = session.workspace().await?;
@@ -91,19 +90,6 @@ async fn enrich(
     workspace.save_drafts(id, &kept).await?;
     workspace.commit().await?;
     Ok(Json(Enriched { drafts, remaining }))
-}
-
-async fn count_usage(session: &Session<CanAdminister>, model: &str, usage: Option<Usage>) {
-    let call = ModelCall {
-        kind: ModelCallKind::Draft,
-        model,
-        prompt_tokens: usage.map(|usage| usage.prompt_tokens),
-        completion_tokens: usage.map(|usage| usage.completion_tokens),
-        key_id: Some(session.caller.key_id),
-    };
-    if let Err(error) = session.store.record_model_call(session.workspace_id(), &call).await {
-        tracing::warn!(%error, "what a model took could not be kept");
-    }
 }
 
 /// The tables that are named, else those of which something has no description.
@@ -175,8 +161,6 @@ async fn accept(
     let mut workspace = session.workspace().await?;
     let database = workspace.database(id).await?;
     let table = workspace.accept_draft(&database, table_id).await?;
-    let schema = workspace.schema(&database).await?;
-    examples::recheck(&mut workspace, &database, &schema).await?;
     workspace.commit().await?;
     Ok(Json(table.for_reading()))
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     app::{App, examples},
-    store::usage::{ModelCall, ModelCallKind},
+    store::usage::ModelCallKind,
     text_to_sql::{self, Ask, Modelling, Previous, Query, Target, follow_up, generate::example::Example},
 };
 
@@ -66,7 +66,9 @@ async fn ask(
         Ask { question, previous, examples: Vec::new(), execute: body.execute.unwrap_or(true), min_confidence };
     ask.examples = near_examples(&session, id, ask.whole_question()).await?;
     let query = text_to_sql::ask(&target, modelling(&session).as_ref(), &ask).await?;
-    count_usage(&session, &query).await;
+    if let Some(model) = &query.model {
+        session.count_model_call(&session.caller, ModelCallKind::Question, model, query.usage).await;
+    }
     keep(&session, &query).await;
     Ok(respond(query, &headers))
 }
@@ -75,21 +77,6 @@ fn modelling(session: &Session<CanAsk>) -> Option<Modelling> {
     let language_model = session.language_model.clone()?;
     let (window, candidates) = (session.config.llm_context_tokens, session.config.llm_candidates);
     Some(Modelling { language_model, window, candidates, deadline: session.config.llm_deadline })
-}
-
-/// Counts what a language model took, if it was asked.
-async fn count_usage(session: &Session<CanAsk>, query: &Query) {
-    let Some(model) = query.model.as_deref().filter(|_| query.attempts > 0) else { return };
-    let call = ModelCall {
-        kind: ModelCallKind::Question,
-        model,
-        prompt_tokens: query.usage.map(|usage| usage.prompt_tokens),
-        completion_tokens: query.usage.map(|usage| usage.completion_tokens),
-        key_id: Some(session.caller.key_id),
-    };
-    if let Err(error) = session.store.record_model_call(session.workspace_id(), &call).await {
-        tracing::warn!(query = %query.id, %error, "what a model took could not be kept");
-    }
 }
 
 /// The answer that a question goes on from, and what it means after that.
@@ -104,7 +91,7 @@ async fn previous_answer(
     if answer.database_id != target.database_id {
         return Err(Problem::invalid("/previous_query_id", "is a query of another database"));
     }
-    let before = answer.read_as.or(answer.question).unwrap_or_default();
+    let before = answer.whole_question().unwrap_or_default().to_owned();
     let read_as = follow_up::read(&before, question, target.known.catalog());
     Ok(Previous { id, question: before, sql: answer.drafted_sql, read_as })
 }

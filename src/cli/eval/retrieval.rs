@@ -28,8 +28,8 @@ use metrics::{CHUNKS, Metric};
 use report::{Counts, Measured, Report, estimate};
 use tune::Tuned;
 
-use super::{bootstrap::Resampling, progress::Progress};
-use crate::cli::{client::Client, table::line};
+use super::{bootstrap::Resampling, progress::Progress, told};
+use crate::cli::client::Client;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -252,22 +252,9 @@ impl Evaluation {
         Ok(tuned)
     }
 
-    /// Prints the report, writes it, and says by the exit code whether all is well.
     fn tell(&self, report: &Report) -> anyhow::Result<ExitCode> {
         let text = report.text(self.arguments.worst);
-        match &self.arguments.json {
-            Some(file) if file.as_os_str() == "-" => {
-                text.iter().for_each(|text| eprintln!("{text}"));
-                line(&serde_json::to_string_pretty(&report.json())?);
-            }
-            Some(file) => {
-                text.iter().for_each(|text| line(text));
-                let json = serde_json::to_string_pretty(&report.json())? + "\n";
-                std::fs::write(file, json).with_context(|| file.display().to_string())?;
-            }
-            None => text.iter().for_each(|text| line(text)),
-        }
-        Ok(if report.is_failure() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        told::tell(&text, || report.json(), self.arguments.json.as_deref(), report.is_failure())
     }
 
     fn survey(&self) -> anyhow::Result<Option<Survey>> {

@@ -22,8 +22,8 @@ use floor::Floor;
 use questions::Questions;
 use report::Report;
 
-use super::{bootstrap::Resampling, progress::Progress};
-use crate::cli::{client::Client, table::line};
+use super::{bootstrap::Resampling, progress::Progress, told};
+use crate::cli::client::Client;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -115,7 +115,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         made.remove(&client).await;
     }
     match ended {
-        Some(report) => tell(&report?, &arguments),
+        Some(report) => {
+            let report = report?;
+            told::tell(&report.text(arguments.worst), || report.json(), arguments.json.as_deref(), report.is_failure())
+        }
         None => Ok(ExitCode::from(INTERRUPTED)),
     }
 }
@@ -139,24 +142,6 @@ async fn evaluate(client: &Client, arguments: &Arguments, questions: Questions, 
         floors: arguments.floor.clone(),
         allow_broken: arguments.allow_broken,
     })
-}
-
-/// Prints the report, writes it, and says by the exit code whether all is well.
-fn tell(report: &Report, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let text = report.text(arguments.worst);
-    match &arguments.json {
-        Some(file) if file.as_os_str() == "-" => {
-            text.iter().for_each(|text| eprintln!("{text}"));
-            line(&serde_json::to_string_pretty(&report.json())?);
-        }
-        Some(file) => {
-            text.iter().for_each(|text| line(text));
-            let json = serde_json::to_string_pretty(&report.json())? + "\n";
-            std::fs::write(file, json).with_context(|| file.display().to_string())?;
-        }
-        None => text.iter().for_each(|text| line(text)),
-    }
-    Ok(if report.is_failure() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 impl Arguments {

@@ -1,16 +1,16 @@
 //! The schema that statements are judged by: the server's JSON, or what a file of CREATE statements declares.
 
 use anyhow::{Context, anyhow, bail};
-use sqlparser::{
-    dialect::{Dialect, MsSqlDialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect},
-    parser::Parser,
-};
+use sqlparser::parser::Parser;
 
 use super::{
     ddl::Declared,
     statements::{Form, Statement, read as split},
 };
-use crate::text_to_sql::schema::{Engine, Schema};
+use crate::text_to_sql::{
+    schema::{Engine, Schema},
+    terms::dialect,
+};
 
 /// Reads either form; the JSON says its engine itself.
 pub fn read(bytes: &[u8], dialect: Option<Engine>) -> anyhow::Result<Schema> {
@@ -38,7 +38,7 @@ fn declare(declared: &mut Declared, statement: &Statement, engine: Engine) -> an
     if !is_declaration(&statement.sql) {
         return Ok(());
     }
-    let parsed = Parser::parse_sql(parser(engine), &statement.sql).map_err(|error| anyhow!("{error}"))?;
+    let parsed = Parser::parse_sql(dialect(engine), &statement.sql).map_err(|error| anyhow!("{error}"))?;
     parsed.into_iter().try_for_each(|parsed| declared.add(parsed))
 }
 
@@ -75,15 +75,6 @@ fn used_schema(sql: &str) -> Option<String> {
     let (keyword, name) = sql.split_once(char::is_whitespace)?;
     let name = name.trim().trim_matches(['`', '"', '[', ']']);
     keyword.eq_ignore_ascii_case("use").then(|| name.to_owned())
-}
-
-fn parser(engine: Engine) -> &'static dyn Dialect {
-    match engine {
-        Engine::Postgres => &PostgreSqlDialect {},
-        Engine::Mysql => &MySqlDialect {},
-        Engine::Sqlite => &SQLiteDialect {},
-        Engine::Mssql => &MsSqlDialect {},
-    }
 }
 
 #[cfg(test)]
