@@ -23,11 +23,11 @@ The latter three are over all documents of a format together, as most documents 
 
 import argparse
 import collections
-import json
 import pathlib
 import re
-import subprocess
 import sys
+
+import extract_worker
 
 MIME = {
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
@@ -291,28 +291,11 @@ def normal(text):
     return " ".join(words(text))
 
 
-def extract(almanac, path):
-    """Speaks to the worker as the server does: a line of JSON, the file, and an open pipe until it answers."""
-    data = path.read_bytes()
-    request = {
-        "content_type": MIME[path.suffix[1:]],
-        "options": {},
-        "memory_bytes": 2 << 30,
-        "cpu_seconds": 30,
-        "file_bytes": len(data),
-    }
-    child = subprocess.Popen([almanac, "extract-worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    child.stdin.write(json.dumps(request).encode() + b"\n" + data)
-    child.stdin.flush()
-    answer = child.stdout.read()
-    child.stdin.close()
-    child.wait()
-    line, _, text = answer.partition(b"\n")
-    reply = json.loads(line)
-    if "Err" in reply:
-        return None, reply["Err"]["code"]
-    # The text is in the line, or follows it.
-    return reply["Ok"].get("text") or text.decode(), None
+def extract(worker, path):
+    head, text = worker.read(MIME[path.suffix[1:]], path.read_bytes())
+    if head is None:
+        return None, f"ended with {worker.end()[0]}"
+    return (text, None) if "Ok" in head else (None, head["Err"]["code"])
 
 
 def f1(found, expected):
@@ -322,14 +305,14 @@ def f1(found, expected):
 
 
 def score(folder, almanac, each, left_out):
-    formats = {}
+    formats, worker = {}, extract_worker.Worker(almanac)
     for path in sorted(folder.iterdir()):
         kind = path.suffix[1:]
         if kind not in MIME or path.name in left_out:
             continue
         result = formats.setdefault(kind, {"files": 0, "failures": [], "scored": []})
         result["files"] += 1
-        text, failure = extract(almanac, path)
+        text, failure = extract(worker, path)
         if failure:
             result["failures"].append(f"{path.name} ({failure})")
         native = path.with_suffix(".native")

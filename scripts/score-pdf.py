@@ -3,7 +3,7 @@
 
     scripts/score-pdf.py FOLDER [--worker target/release/almanac] [--engine pdfboss] [--worst 20] [--least 0.87]
 
-Every file goes through `almanac extract-worker`, a process a file, as in the server. The score of a file is the F1 of its
+Every file goes through `almanac extract-worker`, as in the server. The score of a file is the F1 of its
 words (runs of letters and digits, in small letters, counted with their repetitions) against those of pdftotext; files in
 which pdftotext finds no word do not count. Failures count as no words. Prints the mean, what failed, crashed or hung, what
 came out empty, and the worst files. Ends with 1 when the mean is below --least, or a file crashed or hung.
@@ -11,16 +11,16 @@ came out empty, and the worst files. Ends with 1 when the mean is below --least,
 
 import argparse
 import collections
-import json
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
 
+import extract_worker
+
 WALL_SECONDS = 60
-CPU_SECONDS = 30
-MEMORY_BYTES = 2 << 30
 
 
 def words(text):
@@ -45,33 +45,10 @@ def pdftotext(path):
 
 def extract(worker, engine, path):
     """The text and the failure's code; the code of a process that did not answer is `hang` or `crash`."""
-    data = path.read_bytes()
-    request = {
-        "content_type": "application/pdf",
-        "options": {"pdf_engine": engine},
-        "memory_bytes": MEMORY_BYTES,
-        "cpu_seconds": CPU_SECONDS,
-        "file_bytes": len(data),
-    }
-    child = subprocess.Popen(
-        [worker, "extract-worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={}
-    )
-    try:
-        # The pipe stays open until the answer is read: its end tells the worker that nobody waits any more.
-        child.stdin.write(json.dumps(request).encode() + b"\n" + data)
-        child.stdin.flush()
-        line, _, text = child.stdout.read().partition(b"\n")
-    except BrokenPipeError:
-        line, text = b"", b""
-    finally:
-        child.stdin.close()
-        code = child.wait()
-    if not line:
-        return "", "hang" if -code in (9, 24) else "crash"
-    answer = json.loads(line)
-    if "Err" in answer:
-        return "", answer["Err"]["code"]
-    return text.decode(), None
+    head, text = worker.read("application/pdf", path.read_bytes(), {"pdf_engine": engine})
+    if head is None:
+        return "", "hang" if worker.end()[0] - 128 in (signal.SIGKILL, signal.SIGXCPU) else "crash"
+    return (text, None) if "Ok" in head else ("", head["Err"]["code"])
 
 
 def main():
@@ -82,10 +59,11 @@ def main():
     options.add_argument("--worst", type=int, default=20, help="how many of the lowest scores to print")
     options.add_argument("--least", type=float, default=0.87, help="the mean that is asked for")
     options = options.parse_args()
+    worker = extract_worker.Worker(options.worker)
     scores, codes, empty, started = [], collections.defaultdict(list), [], time.monotonic()
     for path in sorted(options.folder.rglob("*.pdf")):
         wanted = words(pdftotext(path))
-        text, code = extract(options.worker, options.engine, path)
+        text, code = extract(worker, options.engine, path)
         name = str(path.relative_to(options.folder))
         codes[code].append(name)
         if not wanted:

@@ -3,66 +3,54 @@
 
     python benches/peers/pdf.py FOLDER [--worker target/release/almanac] [--rounds 3]
 
-Both are started anew for every file, and their start counts. The worker gets the file through a pipe, as from the server,
-pdftotext reads it itself. Only files that both read count. The two take turns; a file's time is the least of its rounds,
-in processor time (user and system, of all threads) and on the clock.
+The worker is used as the server uses it: a process that is started once a round and forks for every file, which it gets
+through a pipe; its start counts. pdftotext is a program for one file, and is started for each, which it reads itself. Only
+files that both read count. The two take turns; what counts is the least of the rounds, in processor time (user and
+system, of all processes) and on the clock.
 """
 
 import argparse
-import json
-import os
 import pathlib
+import resource
 import subprocess
 import sys
 import time
 
-CPU_SECONDS = 30
-MEMORY_BYTES = 2 << 30
+sys.path.append(str(pathlib.Path(__file__).parents[2] / "scripts"))
+import extract_worker
 
 
-def timed(command, sent, env):
-    """What it printed, its status, its processor time and its time on the clock."""
-    started = time.perf_counter()
-    child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env
-    )
-    try:
-        child.stdin.write(sent)
-        child.stdin.flush()
-    except BrokenPipeError:
-        pass
-    printed = child.stdout.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.perf_counter() - started
-    # Popen must not wait for a child that is gone.
-    child.returncode = os.waitstatus_to_exitcode(status)
-    try:
-        child.stdin.close()
-    except BrokenPipeError:
-        pass
-    child.stdout.close()
-    return printed, child.returncode, usage.ru_utime + usage.ru_stime, wall
+def pages(executable, path):
+    """How many pages the worker reads; none when it refuses the file, or pdftotext does."""
+    worker = extract_worker.Worker(executable)
+    head, _ = worker.read("application/pdf", path.read_bytes())
+    worker.end()
+    # What is refused here may keep pdftotext busy for minutes.
+    is_read = head and "Ok" in head and subprocess.run(["pdftotext", path, "-"], capture_output=True).returncode == 0
+    return len(head["Ok"]["pages"]) if is_read else 0
 
 
-def worker(executable, path):
-    """Pages (none: not read), processor time, time on the clock."""
-    data = path.read_bytes()
-    request = {
-        "content_type": "application/pdf",
-        "options": {},
-        "memory_bytes": MEMORY_BYTES,
-        "cpu_seconds": CPU_SECONDS,
-        "file_bytes": len(data),
-    }
-    sent = json.dumps(request).encode() + b"\n" + data
-    printed, _, cpu, wall = timed([executable, "extract-worker"], sent, {"MALLOC_ARENA_MAX": "2"})
-    head = json.loads(printed.partition(b"\n")[0] or b"{}")
-    return len(head["Ok"]["pages"]) if "Ok" in head else None, cpu, wall
+def with_worker(executable, files):
+    worker = extract_worker.Worker(executable)
+    for data in files.values():
+        worker.read("application/pdf", data)
+    worker.end()
 
 
-def pdftotext(path):
-    _, status, cpu, wall = timed(["pdftotext", "-enc", "UTF-8", str(path), "-"], b"", None)
-    return status == 0, cpu, wall
+def with_pdftotext(files):
+    for path in files:
+        subprocess.run(["pdftotext", "-enc", "UTF-8", path, "-"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
+def timed(work):
+    """Processor time of the children that `work` starts and waits for, and time on the clock."""
+    def used():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before, started = used(), time.perf_counter()
+    work()
+    return used() - before, time.perf_counter() - started
 
 
 def main():
@@ -71,25 +59,18 @@ def main():
     options.add_argument("--worker", default="target/release/almanac")
     options.add_argument("--rounds", type=int, default=3)
     options = options.parse_args()
-    pages, files, ours, theirs = 0, 0, [0.0, 0.0], [0.0, 0.0]
-    for path in sorted(options.folder.rglob("*.pdf")):
-        a = [worker(options.worker, path)]
-        # What is refused here may keep pdftotext busy for minutes.
-        b = [pdftotext(path)] if a[0][0] else []
-        if not b or not b[0][0]:
-            continue
-        for _ in range(options.rounds - 1):
-            a.append(worker(options.worker, path))
-            b.append(pdftotext(path))
-        pages, files = pages + a[0][0], files + 1
-        for kind in (0, 1):
-            ours[kind] += min(run[kind + 1] for run in a)
-            theirs[kind] += min(run[kind + 1] for run in b)
+    counts = {path: pages(options.worker, path) for path in sorted(options.folder.rglob("*.pdf"))}
+    files = {path: path.read_bytes() for path, count in counts.items() if count}
     if not files:
         sys.exit("no file that both read")
-    print(f"{pages} pages in {files} files, least of {options.rounds} rounds")
+    ours, theirs = [], []
+    for _ in range(options.rounds):
+        ours.append(timed(lambda: with_worker(options.worker, files)))
+        theirs.append(timed(lambda: with_pdftotext(files)))
+    count = sum(counts.values())
+    print(f"{count} pages in {len(files)} files, least of {options.rounds} rounds")
     for kind, name in enumerate(["processor", "clock"]):
-        rates = pages / ours[kind], pages / theirs[kind]
+        rates = [count / min(round[kind] for round in rounds) for rounds in (ours, theirs)]
         print(f"pages a second of {name} time: worker {rates[0]:.0f}, pdftotext {rates[1]:.0f}: {rates[0] / rates[1]:.2f} times")
 
 

@@ -342,11 +342,59 @@ async fn a_password_that_a_file_does_not_need_is_no_obstacle() {
     }
 }
 
+/// A copy of the executable: no other test has a process of it.
+fn own_executable(name: &str) -> TempFile {
+    let copy = TempFile::new(name, b"");
+    std::fs::copy(executable(), &copy.0).unwrap();
+    copy
+}
+
+#[tokio::test]
+async fn a_process_reads_file_after_file_until_one_ends_it() {
+    let copy = own_executable("reused");
+    let worker = Worker::new(copy.0.clone(), Limits { cpu: Duration::from_secs(1), ..Limits::default() });
+    let small = fixture("documents/glossary.md");
+    // A program that another thread's child still holds open for writing cannot be started yet (ETXTBSY).
+    while let Err(failure) = extract_with(&worker, &small).await {
+        assert_eq!(failure.code, ExtractCode::Unavailable);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let first = processes_of(&copy.0);
+    assert_eq!(first.len(), 1, "the reader of the file is gone, the process that forked it waits");
+    assert!(extract_with(&worker, &small).await.is_ok());
+    assert_eq!(extract_with(&worker, &fixture("broken/encrypted.pdf")).await.unwrap_err().code, ExtractCode::Encrypted);
+    assert_eq!(processes_of(&copy.0), first, "a file that gives no text is no reason to start anew");
+
+    let slow = TempFile::new("reused.html", slow_page().repeat(4).as_bytes());
+    assert_eq!(extract_with(&worker, &slow.0).await.unwrap_err().code, ExtractCode::Timeout);
+    assert!(extract_with(&worker, &small).await.is_ok());
+    let second = processes_of(&copy.0);
+    assert!(second.len() == 1 && second != first, "{first:?}, then {second:?}");
+
+    let readings = (0..8).map(|_| extract_with(&worker, &small));
+    assert!(futures::future::join_all(readings).await.iter().all(Result::is_ok));
+    assert_eq!(processes_of(&copy.0).len(), 8, "one a file that is read at the same time");
+    drop(worker);
+    gone(&copy.0).await;
+}
+
+#[tokio::test]
+async fn a_process_that_was_killed_while_it_waited_is_replaced() {
+    let copy = own_executable("killed");
+    let worker = Worker::new(copy.0.clone(), Limits::default());
+    let small = fixture("documents/glossary.md");
+    while extract_with(&worker, &small).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let [waiting] = processes_of(&copy.0)[..] else { panic!("one process waits") };
+    assert!(Command::new("kill").args(["-9", &waiting.to_string()]).status().unwrap().success());
+    gone(&copy.0).await;
+    assert!(extract_with(&worker, &small).await.is_ok());
+}
+
 #[tokio::test]
 async fn dropping_the_future_kills_the_child() {
-    // A copy of the executable: no other test has a child of this name.
-    let copy = TempFile::new("dropped", b"");
-    std::fs::copy(executable(), &copy.0).unwrap();
+    let copy = own_executable("dropped");
     let file = TempFile::new("dropped.html", slow_page().repeat(4).as_bytes());
     let worker = Worker::new(copy.0.clone(), Limits::default());
     // A program that another thread's child still holds open for writing cannot be started yet (ETXTBSY).
@@ -354,17 +402,24 @@ async fn dropping_the_future_kills_the_child() {
     while let Ok(reply) = reading().await {
         assert_eq!(reply.unwrap_err().code, ExtractCode::Unavailable, "the page takes longer to read than that");
     }
+    gone(&copy.0).await;
+}
+
+async fn gone(executable: &Path) {
     let deadline = Instant::now() + Duration::from_secs(5);
-    while processes_of(&copy.0) > 0 {
-        assert!(Instant::now() < deadline, "the child outlived its reader");
+    while !processes_of(executable).is_empty() {
+        assert!(Instant::now() < deadline, "a process outlived its reader");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-fn processes_of(executable: &Path) -> usize {
-    let links =
-        std::fs::read_dir("/proc").unwrap().filter_map(|entry| std::fs::read_link(entry.ok()?.path().join("exe")).ok());
-    links.filter(|link| link == executable).count()
+fn processes_of(executable: &Path) -> Vec<u32> {
+    let processes =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let runs = |id: &u32| std::fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|link| link == executable);
+    let mut processes: Vec<u32> = processes.filter(runs).collect();
+    processes.sort_unstable();
+    processes
 }
 
 #[test]

@@ -1,27 +1,32 @@
-//! Extraction in a process of its own, both ends: [`Worker`] in the server, [`main`] in the child (the hidden command
-//! `extract-worker` of the same executable). A process a file: starting one takes milliseconds, and nothing of a bad file
-//! outlives it.
+//! Extraction in processes of their own: [`Worker`] is the server's end, [`main`] the child's (the hidden command
+//! `extract-worker` of the same executable). A started process waits for files and forks for each: a copy costs a tenth of
+//! a start, and nothing of a bad file outlives it.
 //!
-//! The parent sends one line of JSON ([`Request`]) and the file's bytes, and keeps the pipe open; the child answers with
-//! one line of JSON ([`Head`]) and the text's bytes. Promises: the child sees no environment, opens no file, and ends when
-//! its time, its memory or its parent ends (the pipe closes; a parent-death signal would follow the parent's *thread*, and
-//! those come and go); the parent holds the text once; a password travels on the pipe alone; and every way the child can
-//! end is a typed [`ExtractFailure`].
+//! The server sends one line of JSON ([`Request`]) and the file's bytes, and keeps the pipe open; the copy answers with
+//! one line of JSON ([`Head`]) and the text's bytes, and when it is gone its parent says [`DONE`]. Promises: the copy sees no
+//! environment, opens no file, and ends when its time, its memory or its reader ends; the server holds the text once; a
+//! password travels on the pipe alone; every way a process can end is a typed [`ExtractFailure`]; one that failed, or was
+//! left in the middle of a file, is never used again.
 
-use std::io::{self, BufRead, Read, Write};
+mod child;
+mod fork;
+
+use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
-use std::process::{ExitCode, ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
+
+pub use child::main;
 
 use super::{
     ContentType, ExtractCode, ExtractFailure, ExtractOptions, Extracted, MAX_TEXT_BYTES, PageStart, Warning,
-    extract_here,
-    limits::{self, Confinement},
     pipe::{first_bytes, send, unavailable},
 };
 
@@ -34,8 +39,11 @@ const MAX_COMPLAINT_BYTES: u64 = 8 * 1024;
 /// A request line is a few hundred bytes, unless its password is long; no format has one of this length.
 const MAX_REQUEST_BYTES: u64 = 64 * 1024;
 
-/// Parsers recurse into what files nest; the default of 2 MiB a thread is too little for some real ones.
-const STACK_BYTES: usize = 64 * 1024 * 1024;
+/// What a process says when it is ready for the next file.
+const DONE: u8 = b'\n';
+
+/// Processes that wait for files: as many as anybody reads at a time; each takes some 5 MB.
+const MAX_IDLE: usize = 16;
 
 /// How much one file may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +68,16 @@ impl Default for Limits {
 pub struct Worker {
     executable: PathBuf,
     limits: Limits,
+    idle: Arc<Mutex<Vec<Process>>>,
+}
+
+/// A started process and its pipes. Dropping it kills it.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    complaints: JoinHandle<Vec<u8>>,
 }
 
 /// The line that precedes the file.
@@ -94,9 +112,9 @@ enum Answer {
 }
 
 impl Worker {
-    /// A worker that runs `executable extract-worker` for every file.
+    /// A worker whose processes run `executable extract-worker`.
     pub fn new(executable: PathBuf, limits: Limits) -> Worker {
-        Worker { executable, limits }
+        Worker { executable, limits, idle: Arc::default() }
     }
 
     /// Extracts the `size` bytes of `file` in a child. Dropping the future kills it. When `file` cannot be read, that
@@ -133,12 +151,48 @@ impl Worker {
             file_bytes,
         };
         let line = line_of(&request)?;
-        let child = self.start().map_err(|error| unavailable("the extraction worker", &error))?;
-        converse(child, &line, file, file_bytes).await
+        let mut process = self.process().map_err(|error| unavailable("the extraction worker", &error))?;
+        let (answer, is_sent) = process.converse(&line, file, file_bytes).await?;
+        match answer {
+            Answer::Whole(reply) => {
+                if is_sent && process.is_done().await {
+                    self.keep(process);
+                }
+                reply
+            }
+            Answer::TooLong => Err(ExtractFailure::of_file(
+                ExtractCode::TooLarge,
+                "The file holds more text than a document may have.",
+            )),
+            Answer::Broken => Err(process.why_it_ended().await),
+        }
     }
 
-    fn start(&self) -> io::Result<Child> {
-        Command::new(&self.executable)
+    /// One that waits, or a new one.
+    fn process(&self) -> io::Result<Process> {
+        while let Some(mut process) = self.idle().pop() {
+            if matches!(process.child.try_wait(), Ok(None)) {
+                return Ok(process);
+            }
+        }
+        Process::start(&self.executable)
+    }
+
+    fn keep(&self, process: Process) {
+        let mut idle = self.idle();
+        if idle.len() < MAX_IDLE {
+            idle.push(process);
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Process>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Process {
+    fn start(executable: &Path) -> io::Result<Process> {
+        let mut child = Command::new(executable)
             .arg("extract-worker")
             .env_clear()
             // glibc reserves 64 MiB of address space a thread by default, which the memory limit would count.
@@ -148,7 +202,43 @@ impl Worker {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
-            .spawn()
+            .spawn()?;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let complaints = tokio::spawn(first_bytes(stderr, MAX_COMPLAINT_BYTES));
+        Ok(Process { child, stdin, stdout: BufReader::new(stdout), complaints })
+    }
+
+    /// The answer to one file, and whether all of the file was sent by then.
+    async fn converse(
+        &mut self,
+        line: &[u8],
+        file: impl AsyncRead + Unpin + Send,
+        file_bytes: u64,
+    ) -> Result<(Answer, bool), ExtractFailure> {
+        let mut is_sent = false;
+        let answer = tokio::select! {
+            answer = answer(&mut self.stdout) => answer.unwrap_or(Answer::Broken),
+            failure = hold(&mut self.stdin, line, file, file_bytes, &mut is_sent) => return Err(failure),
+        };
+        Ok((answer, is_sent))
+    }
+
+    /// Waits until it can take the next file; false when it cannot.
+    async fn is_done(&mut self) -> bool {
+        matches!(self.stdout.read_u8().await, Ok(DONE))
+    }
+
+    async fn why_it_ended(self) -> ExtractFailure {
+        let Process { mut child, stdin, stdout, complaints } = self;
+        // One that goes on writing ends by it.
+        drop((stdin, stdout));
+        match child.wait().await {
+            Ok(status) => why_it_ended(status, &String::from_utf8_lossy(&complaints.await.unwrap_or_default())),
+            Err(error) => unavailable("the extraction worker", &error),
+        }
     }
 }
 
@@ -160,50 +250,28 @@ fn line_of(request: &Request) -> Result<Vec<u8>, ExtractFailure> {
     }
 }
 
-async fn converse(mut child: Child, line: &[u8], file: impl AsyncRead + Unpin + Send, file_bytes: u64) -> Reply {
-    let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
-    else {
-        return Err(ExtractFailure::passing(ExtractCode::Unavailable, "The extraction worker has no pipes."));
-    };
-    let complaints = tokio::spawn(first_bytes(stderr, MAX_COMPLAINT_BYTES));
-    let answer = tokio::select! {
-        answer = answer(stdout) => answer.unwrap_or(Answer::Broken),
-        failure = hold(stdin, line, file, file_bytes) => return Err(failure),
-    };
-    match answer {
-        Answer::Whole(reply) => reply,
-        Answer::TooLong => {
-            Err(ExtractFailure::of_file(ExtractCode::TooLarge, "The file holds more text than a document may have."))
-        }
-        Answer::Broken => {
-            let status = child.wait().await.map_err(|error| unavailable("the extraction worker", &error))?;
-            let complaints = complaints.await.unwrap_or_default();
-            Err(why_it_ended(status, &String::from_utf8_lossy(&complaints)))
-        }
-    }
-}
-
-/// Sends all, then keeps the pipe open: its end is what tells the child that its parent is gone. Returns only when the
+/// Sends all, then keeps the pipe open: its end is what tells the copy that nobody waits any more. Returns only when the
 /// file cannot be read.
 async fn hold(
-    mut stdin: ChildStdin,
+    stdin: &mut ChildStdin,
     line: &[u8],
     file: impl AsyncRead + Unpin + Send,
     file_bytes: u64,
+    is_sent: &mut bool,
 ) -> ExtractFailure {
     // Whoever does not read the line has ended, and gives no answer.
-    if stdin.write_all(line).await.is_ok()
-        && let Err(failure) = send(&mut stdin, file, file_bytes).await
-    {
-        return failure;
+    if stdin.write_all(line).await.is_ok() {
+        match send(stdin, file, file_bytes).await {
+            Ok(()) => *is_sent = true,
+            Err(failure) => return failure,
+        }
     }
     std::future::pending().await
 }
 
-async fn answer(stdout: ChildStdout) -> io::Result<Answer> {
-    let mut stdout = BufReader::new(stdout);
+async fn answer(stdout: &mut BufReader<ChildStdout>) -> io::Result<Answer> {
     let mut line = Vec::new();
-    (&mut stdout).take(MAX_HEAD_BYTES + 1).read_until(b'\n', &mut line).await?;
+    (&mut *stdout).take(MAX_HEAD_BYTES + 1).read_until(b'\n', &mut line).await?;
     if line.len() as u64 > MAX_HEAD_BYTES {
         return Ok(Answer::TooLong);
     }
@@ -228,7 +296,7 @@ async fn text_of(stdout: impl AsyncRead + Unpin, head: Head) -> io::Result<Optio
 
 fn why_it_ended(status: ExitStatus, complaints: &str) -> ExtractFailure {
     let crashed = |detail: &str| ExtractFailure::of_file(ExtractCode::Crashed, detail);
-    match status.signal() {
+    match signal(status) {
         Some(libc::SIGXCPU) => ExtractFailure::of_file(
             ExtractCode::Timeout,
             "The file takes too much computing time to read. Split it, or export it again in a simpler form.",
@@ -257,68 +325,7 @@ fn why_it_ended(status: ExitStatus, complaints: &str) -> ExtractFailure {
     }
 }
 
-/// The child's end: reads a request and a file from standard input, answers on standard output.
-pub fn main() -> ExitCode {
-    match serve(io::stdin(), &io::stdout()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
-}
-
-fn serve(stdin: io::Stdin, stdout: &io::Stdout) -> io::Result<()> {
-    let request = read_request(&mut stdin.lock())?;
-    limits::apply(&Confinement::without_files(request.memory_bytes, request.cpu_seconds))?;
-    let bytes = read_file(&mut stdin.lock(), request.file_bytes)?;
-    std::thread::spawn(move || exit_with_parent(stdin));
-    let reply = extract_guarded(bytes, &request);
-    write_answer(&mut io::BufWriter::new(stdout.lock()), reply)
-}
-
-fn write_answer(to: &mut impl Write, reply: Reply) -> io::Result<()> {
-    let (head, text) = match reply {
-        Ok(Extracted { title, text, markdown, pages, warnings }) => {
-            (Ok(Head { title, markdown, pages, warnings, text_bytes: text.len() }), text)
-        }
-        Err(failure) => (Err(failure), String::new()),
-    };
-    serde_json::to_writer(&mut *to, &head)?;
-    to.write_all(b"\n")?;
-    to.write_all(text.as_bytes())?;
-    to.flush()
-}
-
-fn read_request(from: &mut impl BufRead) -> io::Result<Request> {
-    let mut line = String::new();
-    from.take(MAX_REQUEST_BYTES).read_line(&mut line)?;
-    Ok(serde_json::from_str(&line)?)
-}
-
-fn read_file(from: &mut impl Read, count: u64) -> io::Result<Vec<u8>> {
-    // Doubling would leave room for nearly twice the file.
-    let mut bytes = Vec::with_capacity(usize::try_from(count).map_err(io::Error::other)?);
-    from.take(count).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 == count {
-        true => Ok(bytes),
-        false => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
-}
-
-/// Nothing more is sent, so a read returns only when the pipe is closed.
-fn exit_with_parent(mut stdin: io::Stdin) {
-    let _ = stdin.read(&mut [0]);
-    std::process::exit(1);
-}
-
-/// Extracts in a thread with a large stack; a panic ends the thread and no more.
-fn extract_guarded(bytes: Vec<u8>, request: &Request) -> Reply {
-    let (content_type, options) = (request.content_type, request.options.clone());
-    let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
-    let running = thread.spawn(move || extract_here(&bytes, content_type, &options));
-    let running = running.map_err(|error| unavailable("a thread", &error))?;
-    running.join().unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-        let detail =
-            format!("The reader failed on the file ({}). Export it again.", message.unwrap_or("no reason given"));
-        Err(ExtractFailure::of_file(ExtractCode::Crashed, detail))
-    })
+/// What ended the process, or the copy whose end it told.
+fn signal(status: ExitStatus) -> Option<i32> {
+    status.signal().or_else(|| status.code().and_then(|code| code.checked_sub(128)).filter(|signal| *signal > 0))
 }
