@@ -15,6 +15,7 @@ mod health;
 mod idempotency;
 mod keys;
 mod knowledge_bases;
+pub mod listen;
 mod lookup;
 mod notes;
 pub mod problem;

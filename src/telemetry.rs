@@ -1,5 +1,7 @@
 //! Logs to standard error and the metrics registry behind `GET /metrics`.
 
+use std::io::{self, IsTerminal};
+
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -12,7 +14,7 @@ const DURATION_BUCKETS: &[f64] =
 /// Starts logging as `config` asks; once a process.
 pub fn start_logging(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log)?;
-    let logging = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logging = fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
     match config.log_format {
         LogFormat::Text => logging.try_init(),
         LogFormat::Json => logging.json().flatten_event(true).try_init(),

@@ -14,7 +14,8 @@ use super::table::line;
 use crate::{
     app::{ADDRESS_FILE, App},
     config::Config,
-    http, telemetry,
+    http::{self, listen},
+    telemetry,
 };
 
 const GIVING_BACK: Duration = Duration::from_secs(5);
@@ -44,12 +45,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let app = app.clone();
         async move { app.ingest().await }
     });
-    let requests = {
-        let stop = app.stop.clone();
-        let server =
-            axum::serve(listener, http::router(&app)).with_graceful_shutdown(async move { stop.cancelled().await });
-        tokio::spawn(server.into_future())
-    };
+    let requests = tokio::spawn(listen::serve(listener, http::router(&app), app.stop.clone()));
     let upkeep = tokio::spawn(telemetry::upkeep(app.metrics.clone()));
     let sweeper = tokio::spawn({
         let app = app.clone();

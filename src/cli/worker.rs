@@ -10,7 +10,12 @@ use super::{
     serve::{give_back, stop_signal},
     table::line,
 };
-use crate::{app::App, config::Config, http, telemetry};
+use crate::{
+    app::App,
+    config::Config,
+    http::{self, listen},
+    telemetry,
+};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -35,7 +40,7 @@ async fn work(config: Config, metrics: Option<SocketAddr>) -> anyhow::Result<()>
     let app = App::build_worker(config, std::env::current_exe()?).await?;
     if let Some(address) = metrics {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-        tokio::spawn(axum::serve(listener, http::operations(&app)).into_future());
+        tokio::spawn(listen::serve(listener, http::operations(&app), app.stop.clone()));
     }
     line(&format!("Almanac works off the queue, {} documents at a time", app.config.ingest_workers));
     let mut workers = tokio::spawn({
