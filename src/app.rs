@@ -4,6 +4,7 @@ pub mod audit;
 pub mod databases;
 pub mod examples;
 pub mod limits;
+mod storage;
 pub mod syncs;
 pub mod turns;
 pub mod uploads;
@@ -16,7 +17,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Context, bail, ensure};
@@ -84,9 +85,6 @@ pub struct FirstKey(pub SecretString);
 
 /// How long connections may take to close on shutdown.
 const CLOSING: Duration = Duration::from_secs(5);
-/// After a start there is more urgent work.
-const FIRST_SWEEP: Duration = Duration::from_secs(10 * 60);
-const SWEEP_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Partitions are made two months ahead.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Until a graph is there, search is exact: slower, and never worse.
@@ -105,12 +103,13 @@ impl App {
         let (store, postgres) = open_store(&config).await?;
         let first_key = bootstrap(&config, &store).await?;
         let app = App::assemble(config, extractor, store, postgres).await?;
+        app.mark_storage().await?;
         // A statement whose decision has no partition to go to would not run.
         app.store.tend_audit_logs(app.config.audit_days).await?;
         Ok((app, first_key))
     }
 
-    /// What a worker beside a server needs: the server's PostgreSQL, its secret key, and the same originals.
+    /// What a worker beside a server needs: the server's PostgreSQL, its secret key, and its storage for files.
     pub async fn build_worker(config: Config, extractor: PathBuf) -> anyhow::Result<App> {
         // A key of its own would open none of the server's secrets.
         let has_secret = config.secret_key.is_some() || config.data_dir.join(SECRET_KEY_FILE).exists();
@@ -119,7 +118,9 @@ impl App {
             "a worker needs the server's ALMANAC_SECRET_KEY, or its data folder with {SECRET_KEY_FILE}"
         );
         let store = join_store(&config).await?;
-        App::assemble(config, extractor, store, None).await
+        let app = App::assemble(config, extractor, store, None).await?;
+        app.check_storage().await?;
+        Ok(app)
     }
 
     async fn assemble(
@@ -133,7 +134,7 @@ impl App {
             store,
             language_model: language_model(&config)?,
             reranker: reranker(&config)?,
-            originals: originals(&config)?,
+            originals: storage::open(&config)?,
             ocr: config.ocr_command.clone().map(|command| Ocr::new(extractor.clone(), command, ocr::Limits::default())),
             extractor: Worker::new(extractor, worker::Limits::default()),
             sealer: Sealer::new(&secret_key(&config)?)?,
@@ -189,21 +190,6 @@ impl App {
         }
         let reindexing = reindex::work(tools.clone(), pace.clone(), Arc::clone(&self.reindex_bell));
         tokio::join!(queue::work(tools, pace), reindexing);
-    }
-
-    /// Once a day until [`Parts::stop`], removes stored files that no document names.
-    pub async fn sweep_originals(&self) {
-        if let Err(error) = self.originals.probe().await {
-            tracing::warn!(%error, "uploads will fail until the storage for files answers");
-        }
-        let mut wait = FIRST_SWEEP;
-        while self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
-            match self.originals.sweep(&self.store, SystemTime::now()).await {
-                Ok(removed) => tracing::info!(removed, "swept the storage for files"),
-                Err(error) => tracing::warn!(%error, "the storage for files could not be swept"),
-            }
-            wait = SWEEP_INTERVAL;
-        }
     }
 
     /// Once a day until [`Parts::stop`], makes room for the decisions of months to come, and drops old ones.
@@ -372,11 +358,6 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
         fs::rename(&aside, path)
     };
     write().with_context(|| format!("{} cannot be written", path.display()))
-}
-
-fn originals(config: &Config) -> anyhow::Result<Originals> {
-    Originals::open(&config.data_dir, config.storage_url.as_ref(), &config.storage_options)
-        .context("the storage for files (ALMANAC_STORAGE_URL)")
 }
 
 /// The configured model, and those that knowledge bases were made with before it was configured, where they are found.

@@ -14,7 +14,7 @@ pub mod reindex;
 use std::sync::Arc;
 
 use chunk::{ChunkSizes, Chunked};
-use extract::{ExtractFailure, ExtractOptions, Extracted, ocr::Ocr, worker::Worker};
+use extract::{ExtractCode, ExtractFailure, ExtractOptions, Extracted, ocr::Ocr, worker::Worker};
 use originals::Originals;
 use queue::Lease;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -28,7 +28,7 @@ use crate::{
         chunks::{Indexed, IndexedVersion, SearchIndex},
         documents::DocumentRow,
         knowledge_bases::KnowledgeBase,
-        queue::Failure,
+        queue::{Cause, Failure},
     },
 };
 
@@ -90,9 +90,9 @@ pub async fn ingest(tools: &Tools, document: &DocumentRow, lease: &Lease) -> Res
     let title = title(document, &extracted);
     let version = NewVersion::of(document, &target, &title, &extracted);
     lease.enter("chunking");
-    let chunked = chunk(&target, extracted, &title).await?;
+    let chunked = chunk(&target, extracted, title.embedded()).await?;
     lease.enter("embedding");
-    let vectors = embed::embed(&tools.store, &target, document.id, &chunked).await?;
+    let vectors = embed::embed(&tools.store, &target, document.id, &chunked, |progress| lease.show(progress)).await?;
     lease.enter("storing");
     store(tools, lease, &target, version, chunked, vectors).await
 }
@@ -114,7 +114,8 @@ fn embedder(tools: &Tools, name: &str) -> Result<Arc<dyn Embedder>, IngestError>
             "the knowledge base was made with the embedding model {name}, and this server runs {own}; change the knowledge base's embedding_model, or give the server that model back"
         )
     };
-    tools.embedders.get(name).map(Arc::clone).ok_or_else(|| failed("embedding_model_changed", &detail(), true))
+    let missing = || failure("embedding_model_changed", &detail(), true, Cause::Process);
+    tools.embedders.get(name).map(Arc::clone).ok_or_else(missing)
 }
 
 impl Target {
@@ -150,17 +151,34 @@ async fn room<'a>(tools: &'a Tools, text: &str) -> Option<SemaphorePermit<'a>> {
     tools.large_text.acquire().await.ok()
 }
 
+/// What a document is called.
+struct Title {
+    text: String,
+    /// Whether somebody chose it. What a file happens to be called is found by its words and not embedded, so that equal
+    /// files have equal passages.
+    chosen: bool,
+}
+
+impl Title {
+    fn embedded(&self) -> &str {
+        if self.chosen { &self.text } else { "" }
+    }
+}
+
 /// The client's title, else the text's own, else what the upload was called.
-fn title(document: &DocumentRow, extracted: &Extracted) -> String {
+fn title(document: &DocumentRow, extracted: &Extracted) -> Title {
     let own = extracted.title.as_deref().map(|title| one_line(title, MAX_TITLE)).filter(|title| !title.is_empty());
-    own.filter(|_| !document.title_given).unwrap_or_else(|| document.title.clone())
+    match own.filter(|_| !document.title_given) {
+        Some(text) => Title { text, chosen: true },
+        None => Title { text: document.title.clone(), chosen: document.title_given },
+    }
 }
 
 /// What of a version is known before it is cut into chunks.
 struct NewVersion<'a> {
     document: &'a DocumentRow,
     index: SearchIndex,
-    title: &'a str,
+    title: &'a Title,
     markdown: bool,
     language: Language,
     pages: serde_json::Value,
@@ -169,7 +187,7 @@ struct NewVersion<'a> {
 }
 
 impl<'a> NewVersion<'a> {
-    fn of(document: &'a DocumentRow, target: &Target, title: &'a str, extracted: &Extracted) -> NewVersion<'a> {
+    fn of(document: &'a DocumentRow, target: &Target, title: &'a Title, extracted: &Extracted) -> NewVersion<'a> {
         NewVersion {
             document,
             index: target.index,
@@ -186,7 +204,8 @@ impl<'a> NewVersion<'a> {
         IndexedVersion {
             document: self.document,
             index: self.index,
-            title: self.title,
+            title: &self.title.text,
+            titled: self.title.chosen,
             text: chunked.text(),
             markdown: self.markdown,
             language: self.language.name(),
@@ -218,7 +237,7 @@ async fn store(
     chunked: Arc<Chunked>,
     vectors: embed::Vectors,
 ) -> Result<(), IngestError> {
-    let rows = embed::rows(&chunked, vectors, version.title, version.language);
+    let rows = embed::rows(&chunked, vectors, &version.title.text, version.language);
     let mut workspace = tools.store.workspace(target.workspace_id).await?;
     match workspace.index_document(lease.worker(), &version.indexed(&chunked), rows).await? {
         Indexed::Done => Ok(workspace.commit().await?),
@@ -228,7 +247,16 @@ async fn store(
 }
 
 fn failed(code: &str, detail: &str, retryable: bool) -> IngestError {
-    IngestError::Failed(Failure { code: code.to_owned(), detail: one_line(detail, MAX_DETAIL), retryable })
+    failure(code, detail, retryable, Cause::Document)
+}
+
+/// Something that every document needs was not there; it may come back.
+fn hindered(code: &str, detail: &str) -> IngestError {
+    failure(code, detail, true, Cause::Surroundings)
+}
+
+fn failure(code: &str, detail: &str, retryable: bool, cause: Cause) -> IngestError {
+    IngestError::Failed(Failure { code: code.to_owned(), detail: one_line(detail, MAX_DETAIL), retryable, cause })
 }
 
 /// What a document or a library says of itself may hold anything.
@@ -239,14 +267,19 @@ fn one_line(text: &str, most: usize) -> String {
 
 impl From<ExtractFailure> for IngestError {
     fn from(failure: ExtractFailure) -> IngestError {
-        failed(failure.code.as_str(), &failure.detail, failure.retryable)
+        match failure.code {
+            ExtractCode::Unavailable => hindered(failure.code.as_str(), &failure.detail),
+            code => failed(code.as_str(), &failure.detail, failure.retryable),
+        }
     }
 }
 
 impl From<ModelError> for IngestError {
     fn from(error: ModelError) -> IngestError {
-        let retryable = matches!(error, ModelError::Retry(_) | ModelError::Timeout(_));
-        failed("embedding_failed", &error.to_string(), retryable)
+        match error {
+            ModelError::Retry(_) | ModelError::Timeout(_) => hindered("embedding_failed", &error.to_string()),
+            _ => failed("embedding_failed", &error.to_string(), false),
+        }
     }
 }
 
@@ -254,7 +287,7 @@ impl From<StoreError> for IngestError {
     fn from(error: StoreError) -> IngestError {
         match error {
             StoreError::NotFound => IngestError::Lost,
-            StoreError::Unavailable(_) => failed("store_unavailable", "the store was not available", true),
+            StoreError::Unavailable(_) => hindered("store_unavailable", "the store was not available"),
             other => {
                 tracing::error!(error = %other, "a document could not be stored");
                 failed("internal", "the document could not be stored; the log says why", true)

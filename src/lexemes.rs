@@ -50,15 +50,13 @@ pub fn lexemes(text: &str, language: Language) -> BTreeMap<String, u32> {
     counted(kept, language)
 }
 
-/// The lexemes of a part of a document. Its title, though `passage` begins with it, counts once more: a word of the title
-/// says more of what a text is about than a word of the text (Robertson, Zaragoza and Taylor, "Simple BM25 Extension to
-/// Multiple Weighted Fields", 2004).
+/// The lexemes of a part of a document. Its title, though `passage` begins with it unless it is only the name of a file,
+/// counts once more: a word of the title says more of what a text is about than a word of the text (Robertson, Zaragoza and
+/// Taylor, "Simple BM25 Extension to Multiple Weighted Fields", 2004).
 pub fn titled(title: &str, passage: &str, language: Language) -> BTreeMap<String, u32> {
     let mut counts = lexemes(passage, language);
     for (lexeme, found) in lexemes(title, language) {
-        if let Some(count) = counts.get_mut(&lexeme) {
-            *count += found;
-        }
+        *counts.entry(lexeme).or_default() += found;
     }
     counts
 }

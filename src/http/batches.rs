@@ -112,13 +112,13 @@ async fn documents(
     Id(id): Id,
     Params(params): Params<ListParams>,
 ) -> Result<Json<Page<Document>>, Problem> {
-    let (status, page) = params.parts();
+    let (listed, page) = params.parts();
     let (after, limit) = (page.after()?, page.rows()?);
     let mut workspace = session.workspace().await?;
     if !workspace.has_batch(id).await? {
         return Err(Problem::not_found("batch"));
     }
-    let rows = workspace.batch_documents(id, status, after, limit).await?;
+    let rows = workspace.batch_documents(id, listed, after, limit).await?;
     let Json(Page { data, next_cursor }) = page.page(rows, |row| row.file_id.to_string());
     let data = data.into_iter().map(|row| row.document.into_document(row.unchanged)).collect();
     Ok(Json(Page { data, next_cursor }))

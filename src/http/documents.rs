@@ -28,8 +28,9 @@ use super::{
 use crate::{
     app::App,
     store::{
+        StoreError,
         chunks::Chunk,
-        documents::{Document, DocumentChange, DocumentStatus},
+        documents::{Document, DocumentChange, DocumentStatus, Listed},
     },
 };
 
@@ -143,6 +144,9 @@ fn or_as_a_file(problem: Problem, most: usize) -> Problem {
 #[into_params(parameter_in = Query)]
 pub struct ListParams {
     status: Option<DocumentStatus>,
+    /// True: those that are deleted and not purged, which can be restored.
+    #[serde(default)]
+    deleted: bool,
     #[serde(default = "default_limit")]
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: i64,
@@ -150,8 +154,9 @@ pub struct ListParams {
 }
 
 impl ListParams {
-    pub fn parts(self) -> (Option<DocumentStatus>, PageParams) {
-        (self.status, PageParams { limit: self.limit, cursor: self.cursor })
+    pub fn parts(self) -> (Listed, PageParams) {
+        let listed = Listed { status: self.status, deleted: self.deleted };
+        (listed, PageParams { limit: self.limit, cursor: self.cursor })
     }
 }
 
@@ -164,10 +169,10 @@ async fn list(
     Id(id): Id,
     Params(params): Params<ListParams>,
 ) -> Result<Json<Page<Document>>, Problem> {
-    let (status, page) = params.parts();
+    let (listed, page) = params.parts();
     let mut workspace = session.workspace().await?;
     workspace.find_knowledge_base(id).await?;
-    let rows = workspace.documents(id, status, page.after()?, page.rows()?).await?;
+    let rows = workspace.documents(id, listed, page.after()?, page.rows()?).await?;
     let documents = rows.into_iter().map(|row| row.into_document(false)).collect();
     Ok(page.page(documents, |document: &Document| document.id.to_string()))
 }
@@ -251,7 +256,13 @@ async fn delete(
         (status = "5XX", body = Problem, content_type = "application/problem+json")))]
 async fn restore(session: Session<CanWrite>, Id(id): Id) -> Result<Json<Document>, Problem> {
     let mut workspace = session.workspace().await?;
-    let restored = workspace.restore_document(id).await?;
+    let restored = workspace.restore_document(id).await.map_err(|error| match error {
+        StoreError::Conflict(_) => Problem::new(
+            Code::Conflict,
+            "Another document has its external_id, or its bytes, by now: delete that one first, or leave this one deleted.",
+        ),
+        error => error.into(),
+    })?;
     workspace.commit().await?;
     session.bell.notify_one();
     Ok(Json(restored.into_document(false)))

@@ -43,7 +43,9 @@ async fn metrics(State(app): State<App>) -> impl IntoResponse {
     if let Ok(gauges) = app.store.queue_gauges().await {
         for gauge in gauges {
             metrics::gauge!("almanac_documents", "status" => gauge.status.clone()).set(gauge.documents as f64);
-            metrics::gauge!("almanac_documents_oldest_seconds", "status" => gauge.status).set(gauge.oldest_seconds);
+            if let Some(seconds) = gauge.oldest_seconds {
+                metrics::gauge!("almanac_documents_oldest_seconds", "status" => gauge.status).set(seconds);
+            }
         }
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render())

@@ -14,11 +14,12 @@ use uuid::Uuid;
 use super::{
     IngestError, Target,
     chunk::{self, Chunk, Chunked},
+    failed,
 };
 use crate::{
     lexemes::{self, Language},
     models::{Embedder, Passage},
-    store::{Store, StoreError, chunks::NewChunk},
+    store::{Store, StoreError, chunks::NewChunk, documents::Progress},
 };
 
 /// Passages handed to the model at a time: bounds memory and what a crash undoes, and lets a lost lease end the work.
@@ -31,15 +32,17 @@ const ROWS_PER_GROUP: usize = 512;
 pub type Vectors = Vec<(Uuid, HalfVector)>;
 
 /// The vectors of all chunks. Those of a long document are kept group by group, so that a worker who takes it up after a
-/// crash goes on where the last one was.
+/// crash goes on where the last one was. `progress` is told before each group.
 pub async fn embed(
     store: &Store,
     target: &Target,
     document_id: Uuid,
     chunked: &Chunked,
+    progress: impl Fn(Progress),
 ) -> Result<Vectors, IngestError> {
     let mut vectors = Vec::with_capacity(chunked.len());
     for group in groups(chunked.len(), PASSAGES_PER_CALL) {
+        progress(Progress { done: to_i32(vectors.len()), total: to_i32(chunked.len()) });
         let passages: Vec<(Uuid, Passage)> =
             chunked.passages(group.clone()).map(|passage| (chunk::fingerprint(&passage), passage)).collect();
         let hashes: Vec<Uuid> = passages.iter().map(|(hash, _)| *hash).collect();
@@ -53,7 +56,11 @@ pub async fn embed(
             workspace.commit().await?;
         }
         known.extend(new);
-        vectors.extend(hashes.into_iter().filter_map(|hash| Some((hash, known.get(&hash)?.clone()))));
+        for hash in hashes {
+            let vector =
+                known.get(&hash).ok_or_else(|| failed("internal", "the embedding model left a passage out", true))?;
+            vectors.push((hash, vector.clone()));
+        }
     }
     Ok(vectors)
 }
@@ -137,4 +144,8 @@ fn row(
 
 fn groups(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..count).step_by(size).map(move |start| start..(start + size).min(count))
+}
+
+fn to_i32(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }

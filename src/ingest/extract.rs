@@ -13,6 +13,7 @@ mod detect;
 mod docx;
 mod drawing;
 mod email;
+mod encrypted;
 mod epub;
 mod formula;
 mod html;
@@ -230,7 +231,7 @@ impl ExtractFailure {
     pub(super) fn too_much_text(bytes: u64) -> ExtractFailure {
         let (megabytes, most) = (bytes / 1_000_000, MAX_TEXT_BYTES / 1_000_000);
         let detail =
-            format!("The file holds {megabytes} MB of text; a document may hold {most}. Split it into several.");
+            format!("The file holds {megabytes} MB of text; a document may hold {most} MB. Split it into several.");
         ExtractFailure::of_file(ExtractCode::TooLarge, detail)
     }
 
@@ -255,7 +256,19 @@ pub fn extract_here(
     if bytes.is_empty() {
         return Err(ExtractFailure::of_file(ExtractCode::Empty, "The file is empty."));
     }
-    let extracted = match detect::refine(bytes, content_type) {
+    let content_type = detect::refine(bytes, content_type);
+    let extracted = match read(bytes, content_type, options) {
+        Err(failure) if failure.code == ExtractCode::Encrypted && encrypted::can_be_opened(bytes, content_type) => {
+            let (opened, content_type) = encrypted::open(bytes, content_type, options.password.as_ref())?;
+            read(&opened, content_type, options)
+        }
+        read => read,
+    };
+    check(extracted?)
+}
+
+fn read(bytes: &[u8], content_type: ContentType, options: &ExtractOptions) -> Result<Extracted, ExtractFailure> {
+    Ok(match content_type {
         ContentType::Text | ContentType::Json => text::extract(bytes),
         ContentType::Csv => csv::extract(bytes),
         ContentType::Markdown => markdown::extract(bytes),
@@ -271,8 +284,7 @@ pub fn extract_here(
         ContentType::Rtf => rtf::extract(bytes)?,
         ContentType::Epub => epub::extract(bytes)?,
         ContentType::Email => email::extract(bytes, options)?,
-    };
-    check(extracted)
+    })
 }
 
 fn check(extracted: Extracted) -> Result<Extracted, ExtractFailure> {

@@ -24,6 +24,9 @@ pub use watched::watched;
 
 use crate::store::documents::DocumentRow;
 
+/// The object that says whose the storage is.
+const MARK: &str = "installation";
+
 /// Where originals are; cheap to clone.
 #[derive(Clone)]
 pub struct Originals {
@@ -103,9 +106,18 @@ impl Originals {
         Ok(())
     }
 
-    /// Whether the storage answers: a wrong address or key shows at the start, not at the first upload.
-    pub async fn probe(&self) -> Result<(), OriginalError> {
-        self.store.list(None).try_next().await?;
+    /// Which installation the storage belongs to, as [`Originals::mark`] wrote it; `None`: nobody has yet.
+    pub async fn marked(&self) -> Result<Option<String>, OriginalError> {
+        match self.store.get(&Key::from(MARK)).await {
+            Ok(found) => Ok(Some(String::from_utf8_lossy(&found.bytes().await?).trim().to_owned())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes down that the storage belongs to `installation`.
+    pub async fn mark(&self, installation: Uuid) -> Result<(), OriginalError> {
+        self.store.put(&Key::from(MARK), installation.to_string().into()).await?;
         Ok(())
     }
 

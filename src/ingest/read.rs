@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use super::{
     IngestError, Tools,
     extract::{ContentType, ExtractFailure, ExtractOptions, Extracted, MAX_TEXT_BYTES, Password, ocr},
-    failed,
+    failed, hindered,
     originals::{self, OriginalError},
 };
 use crate::store::{Sealed, documents::DocumentRow};
@@ -60,8 +60,9 @@ impl From<OriginalError> for IngestError {
     fn from(error: OriginalError) -> IngestError {
         tracing::warn!(%error, "an original cannot be read");
         match error {
-            OriginalError::Missing | OriginalError::Unavailable(_) => {
-                failed("original_unavailable", "the stored file is not available", true)
+            OriginalError::Missing => failed("original_unavailable", "the stored file is missing", true),
+            OriginalError::Unavailable(_) => {
+                hindered("original_unavailable", "the storage for files does not answer; it is tried again")
             }
             OriginalError::Damaged(what) => {
                 failed("original_damaged", &format!("the stored file is damaged ({what}): upload it again"), false)

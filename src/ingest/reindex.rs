@@ -29,9 +29,11 @@ use crate::{
 
 /// How long one knowledge base is worked on before another one's turn.
 const TURN: Duration = Duration::from_secs(60);
+/// Rounds over the documents that came in meanwhile, before the last ones are indexed with the knowledge base to ourselves.
+const PATIENT_ROUNDS: u32 = 3;
 /// How long a change in another process may lie unnoticed.
 const POLL: Duration = Duration::from_secs(5);
-/// Searches that began on the old index have ended by then: no request lasts longer.
+/// Searches that began on the old index have ended by then: requests but uploads last 150 s at most.
 const GRACE: Duration = Duration::from_secs(180);
 /// Between two helpings of an index that is discarded, so that nobody else waits long for the disk.
 const DISCARD_PAUSE: Duration = Duration::from_millis(50);
@@ -124,11 +126,13 @@ async fn keep(tools: &Tools, pace: &Pace, worker: Uuid, reindexing: &ReindexingR
     Ok(kept)
 }
 
-/// Fills the new index, and switches to it once it lacks nothing.
+/// Fills the new index, and switches to it once it lacks nothing. Where documents keep coming in, the last of them are
+/// indexed while others wait.
 async fn reindex(tools: &Tools, pace: &Pace, worker: Uuid, reindexing: &ReindexingRow) -> Result<(), IngestError> {
     let target = target(tools, reindexing).await?;
     let began = Instant::now();
-    loop {
+    let mut alone = None;
+    for round in 1.. {
         let mut after = None;
         while let Some(document) = next(tools, reindexing, after).await? {
             after = Some(document.document_id);
@@ -137,17 +141,21 @@ async fn reindex(tools: &Tools, pace: &Pace, worker: Uuid, reindexing: &Reindexi
                 return Err(IngestError::Again);
             }
         }
-        let mut workspace = tools.store.workspace(reindexing.workspace_id).await?;
+        let mut workspace = match alone.take() {
+            Some(workspace) => workspace,
+            None => tools.store.workspace(reindexing.workspace_id).await?,
+        };
         match workspace.switch_index(reindexing, worker, GRACE).await? {
             Switch::Done => {
                 workspace.commit().await?;
                 tracing::info!(model = reindexing.embedding_model, "the new index is searched");
-                return Ok(());
+                break;
             }
-            Switch::NotYet => drop(workspace),
+            Switch::NotYet => alone = (round >= PATIENT_ROUNDS).then_some(workspace),
             Switch::Lost => return Err(IngestError::Lost),
         }
     }
+    Ok(())
 }
 
 async fn target(tools: &Tools, reindexing: &ReindexingRow) -> Result<Target, IngestError> {
@@ -186,8 +194,9 @@ async fn reindex_document(
 ) -> Result<(), IngestError> {
     let extracted = extracted(&mut document)?;
     let _room = room(tools, &extracted.text).await;
-    let chunked = chunk(target, extracted, &document.title).await?;
-    let vectors = embed::embed(&tools.store, target, document.document_id, &chunked).await?;
+    let embedded = if document.titled { document.title.as_str() } else { "" };
+    let chunked = chunk(target, extracted, embedded).await?;
+    let vectors = embed::embed(&tools.store, target, document.document_id, &chunked, |_| {}).await?;
     let language = target.language_of(chunked.text());
     let rows = embed::rows(&chunked, vectors, &document.title, language);
     let mut workspace = tools.store.workspace(target.workspace_id).await?;

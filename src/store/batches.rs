@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     StoreError, Workspace,
-    documents::{DocumentRow, DocumentStatus},
+    documents::{DocumentRow, DocumentStatus, Listed},
     knowledge_bases::DocumentCounts,
 };
 
@@ -189,7 +189,7 @@ impl Workspace {
     pub async fn batch_documents(
         &mut self,
         id: Uuid,
-        status: Option<DocumentStatus>,
+        listed: Listed,
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<BatchDocument>, StoreError> {
@@ -198,16 +198,17 @@ impl Workspace {
              from batch_documents bd
              join documents d on d.id = bd.document_id and d.workspace_id = bd.workspace_id and d.version = bd.version
              where bd.batch_id = $1
-               and d.deleted_at is null
+               and (d.deleted_at is not null) = $5
                and ($2::text is null or d.status = $2)
                and ($3::uuid is null or bd.id < $3)
              order by bd.id desc
              limit $4",
         )
         .bind(id)
-        .bind(status.map(DocumentStatus::as_str))
+        .bind(listed.status.map(DocumentStatus::as_str))
         .bind(after)
         .bind(limit)
+        .bind(listed.deleted)
         .fetch_all(self.connection())
         .await?;
         Ok(rows)

@@ -45,6 +45,8 @@ pub struct IndexedVersion<'a> {
     pub document: &'a DocumentRow,
     pub index: SearchIndex,
     pub title: &'a str,
+    /// Whether the title is part of what was embedded.
+    pub titled: bool,
     pub text: &'a str,
     pub markdown: bool,
     /// Of its lexemes.
@@ -250,8 +252,8 @@ impl Workspace {
         sqlx::query!(
             "insert into document_contents
                  (document_id, workspace_id, knowledge_base_id, version, title, content_type, metadata, document_created_at,
-                  text, markdown, pages, language)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                  text, markdown, pages, language, titled)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
             document.id,
             workspace_id,
             document.knowledge_base_id,
@@ -264,6 +266,7 @@ impl Workspace {
             version.markdown,
             version.pages,
             version.language,
+            version.titled,
         )
         .execute(self.connection())
         .await?;

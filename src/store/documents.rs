@@ -26,6 +26,8 @@ pub struct Document {
     pub status: DocumentStatus,
     /// What is being done while `processing`: claimed, extracting, chunking, embedding, storing.
     pub stage: Option<String>,
+    /// How far a long document's embedding is.
+    pub progress: Option<Progress>,
     pub chunk_count: i32,
     pub page_count: Option<i32>,
     pub error: Option<DocumentError>,
@@ -51,6 +53,13 @@ pub enum DocumentStatus {
     Processing,
     Indexed,
     Failed,
+}
+
+/// Chunks of the version that is being embedded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Progress {
+    pub done: i32,
+    pub total: i32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -87,7 +96,11 @@ pub struct DocumentRow {
     pub request_id: Option<String>,
     pub status: DocumentStatus,
     pub stage: Option<String>,
+    pub chunks_embedded: Option<i32>,
+    pub chunks_to_embed: Option<i32>,
     pub attempts: i32,
+    /// Those of the attempts that ended for want of what is not the document's.
+    pub waits: i32,
     pub error_code: Option<String>,
     pub error_detail: Option<String>,
     pub error_retryable: Option<bool>,
@@ -132,6 +145,15 @@ pub enum Registered {
     Renewed(Uuid),
 }
 
+/// Which documents a list is of.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Listed {
+    /// `None`: of any.
+    pub status: Option<DocumentStatus>,
+    /// Those that are deleted and not purged, instead of the others.
+    pub deleted: bool,
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct DocumentChange {
     pub title: Option<String>,
@@ -139,7 +161,15 @@ pub struct DocumentChange {
 }
 
 impl DocumentRow {
+    /// What is left of an earlier attempt says nothing.
+    fn progress(&self) -> Option<Progress> {
+        let is_embedding = self.status == DocumentStatus::Processing && self.stage.as_deref() == Some("embedding");
+        let (done, total) = self.chunks_embedded.zip(self.chunks_to_embed).filter(|_| is_embedding)?;
+        Some(Progress { done, total })
+    }
+
     pub fn into_document(self, unchanged: bool) -> Document {
+        let progress = self.progress();
         let error = self.error_code.map(|code| DocumentError {
             code,
             detail: self.error_detail.unwrap_or_default(),
@@ -157,6 +187,7 @@ impl DocumentRow {
             version: self.version,
             status: self.status,
             stage: self.stage,
+            progress,
             chunk_count: self.chunk_count,
             page_count: self.page_count,
             error,
@@ -205,8 +236,20 @@ impl Workspace {
                 self.renew_document(same.id, upload).await?;
                 Ok((self.retry_in_batch(same.id, upload.batch_id).await?, Registered::Renewed(same.original)))
             }
-            Some(same) => Ok((same, Registered::Unchanged)),
+            Some(same) => Ok((self.describe_anew(same, upload).await?, Registered::Unchanged)),
         }
+    }
+
+    /// The same bytes may come with another title or other metadata; what is not said stays.
+    async fn describe_anew(&mut self, same: DocumentRow, upload: &Upload) -> Result<DocumentRow, StoreError> {
+        let title = Some(&upload.title).filter(|title| upload.title_given && **title != same.title);
+        let is_said = upload.metadata.as_object().is_some_and(|metadata| !metadata.is_empty());
+        let metadata = Some(&upload.metadata).filter(|metadata| is_said && **metadata != same.metadata);
+        if title.is_none() && metadata.is_none() {
+            return Ok(same);
+        }
+        let change = DocumentChange { title: title.cloned(), metadata: metadata.cloned() };
+        self.change_document(same.id, &change).await
     }
 
     async fn change_password(&mut self, id: Uuid, upload: &Upload) -> Result<(), StoreError> {
@@ -236,7 +279,10 @@ impl Workspace {
              from documents
              where knowledge_base_id = $1
                and deleted_at is null
-               and (external_id = $2 or $2 is null and external_id is null and sha256 = $3)",
+               and (external_id = $2 or $2 is null and sha256 = $3)
+             -- Without a name the bytes are enough; a document without one is the nearest.
+             order by external_id nulls first, id
+             limit 1",
         )
         .bind(upload.knowledge_base_id)
         .bind(&upload.external_id)
@@ -293,7 +339,7 @@ impl Workspace {
              set batch_id = $1, title = $2, title_given = $3, file_name = $4, content_type = $5, size = $6, sha256 = $7,
                  original = $8, metadata = $9, password = $10, password_key_id = $11, request_id = $12,
                  version = version + 1,
-                 status = 'uploaded', stage = null, attempts = 0, lease_owner = null, leased_until = null,
+                 status = 'uploaded', stage = null, attempts = 0, waits = 0, lease_owner = null, leased_until = null,
                  not_before = now(), queued_at = now(), error_code = null, error_detail = null, error_retryable = null
              where id = $13
              returning *",
@@ -314,7 +360,7 @@ impl Workspace {
     pub async fn documents(
         &mut self,
         knowledge_base_id: Uuid,
-        status: Option<DocumentStatus>,
+        listed: Listed,
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<DocumentRow>, StoreError> {
@@ -322,16 +368,17 @@ impl Workspace {
             "select *
              from documents
              where knowledge_base_id = $1
-               and deleted_at is null
+               and (deleted_at is not null) = $5
                and ($2::text is null or status = $2)
                and ($3::uuid is null or id < $3)
              order by id desc
              limit $4",
         )
         .bind(knowledge_base_id)
-        .bind(status.map(DocumentStatus::as_str))
+        .bind(listed.status.map(DocumentStatus::as_str))
         .bind(after)
         .bind(limit)
+        .bind(listed.deleted)
         .fetch_all(self.connection())
         .await?;
         Ok(rows)
@@ -416,7 +463,7 @@ impl Workspace {
     pub async fn retry_document(&mut self, id: Uuid) -> Result<DocumentRow, StoreError> {
         sqlx::query!(
             "update documents
-             set status = 'uploaded', stage = null, attempts = 0, not_before = now(), queued_at = now(),
+             set status = 'uploaded', stage = null, attempts = 0, waits = 0, not_before = now(), queued_at = now(),
                  error_code = null, error_detail = null, error_retryable = null
              where id = $1 and deleted_at is null and status <> 'processing'",
             id

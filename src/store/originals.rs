@@ -1,4 +1,4 @@
-//! Which stored files no document names: asked over all workspaces, by the sweep of the storage.
+//! Whose stored files are, and which no document names: asked over all workspaces.
 
 use std::collections::HashSet;
 
@@ -15,6 +15,11 @@ pub struct Stored {
 }
 
 impl Store {
+    /// Names this installation for as long as it lives.
+    pub async fn installation_id(&self) -> Result<Uuid, StoreError> {
+        Ok(sqlx::query_scalar("select installation_id()").fetch_one(&self.pool).await?)
+    }
+
     /// Those in a workspace of this installation that no document names.
     pub async fn orphaned_originals(&self, stored: &[Stored]) -> Result<Vec<Stored>, StoreError> {
         let workspaces: Vec<Uuid> = stored.iter().map(|stored| stored.workspace).collect();

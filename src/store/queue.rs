@@ -5,7 +5,10 @@ use std::time::Duration;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
-use super::{Store, StoreError, Workspace, documents::DocumentRow};
+use super::{
+    Store, StoreError, Workspace,
+    documents::{DocumentRow, Progress},
+};
 
 /// What became of a document that could not be ingested.
 #[derive(Debug, Clone)]
@@ -14,6 +17,18 @@ pub struct Failure {
     pub detail: String,
     /// Whether the same bytes might do better later.
     pub retryable: bool,
+    pub cause: Cause,
+}
+
+/// What is to blame for a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The document, or how it is to be read.
+    Document,
+    /// This process, which lacks what another may have.
+    Process,
+    /// What all documents need: storage, a model server, the machine.
+    Surroundings,
 }
 
 /// How many documents wait or are worked on.
@@ -30,7 +45,8 @@ pub struct QueueLength {
 pub struct QueueGauge {
     pub status: String,
     pub documents: i64,
-    pub oldest_seconds: f64,
+    /// Of states that are not terminal.
+    pub oldest_seconds: Option<f64>,
 }
 
 impl Store {
@@ -52,7 +68,7 @@ impl Store {
     }
 
     pub async fn queue_gauges(&self) -> Result<Vec<QueueGauge>, StoreError> {
-        let rows = sqlx::query_as::<_, (String, i64, f64)>("select * from count_documents_by_status()")
+        let rows = sqlx::query_as::<_, (String, i64, Option<f64>)>("select * from count_documents_by_status()")
             .fetch_all(&self.pool)
             .await?;
         Ok(rows
@@ -69,16 +85,19 @@ impl Workspace {
         document: Uuid,
         worker: Uuid,
         stage: &str,
+        progress: Option<Progress>,
         lease: Duration,
     ) -> Result<bool, StoreError> {
         let renewed = sqlx::query!(
             "update documents
-             set stage = $3, leased_until = now() + $4
+             set stage = $3, leased_until = now() + $4, chunks_embedded = $5, chunks_to_embed = $6
              where id = $1 and lease_owner = $2 and status = 'processing' and deleted_at is null",
             document,
             worker,
             stage,
-            interval(lease)
+            interval(lease),
+            progress.map(|progress| progress.done),
+            progress.map(|progress| progress.total)
         )
         .execute(self.connection())
         .await?;
@@ -108,47 +127,57 @@ impl Workspace {
         Ok(())
     }
 
-    /// Ends the work with a failure, for good. False: the document was not this worker's any more.
-    pub async fn fail_document(&mut self, document: Uuid, worker: Uuid, failure: &Failure) -> Result<bool, StoreError> {
-        let failed = sqlx::query!(
-            "update documents
-             set status = 'failed', stage = null, lease_owner = null, leased_until = null,
-                 error_code = $3, error_detail = $4, error_retryable = $5
-             where id = $1 and lease_owner = $2",
-            document,
-            worker,
-            failure.code,
-            failure.detail,
-            failure.retryable
-        )
-        .execute(self.connection())
-        .await?;
-        Ok(failed.rows_affected() == 1)
-    }
-
-    /// Gives a document back to the queue after a failure that may pass; it is not claimed before `delay` is over.
-    pub async fn postpone_document(
+    /// Ends the work with a failure, for good, unless the document is not this worker's any more. `unbegun` claims are no
+    /// attempts.
+    pub async fn fail_document(
         &mut self,
         document: Uuid,
         worker: Uuid,
         failure: &Failure,
-        delay: Duration,
-    ) -> Result<bool, StoreError> {
-        let postponed = sqlx::query!(
+        unbegun: i32,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
             "update documents
-             set status = 'uploaded', stage = null, lease_owner = null, leased_until = null, not_before = now() + $6,
-                 error_code = $3, error_detail = $4, error_retryable = $5
+             set status = 'failed', stage = null, lease_owner = null, leased_until = null,
+                 error_code = $3, error_detail = $4, error_retryable = $5, attempts = attempts - $6
              where id = $1 and lease_owner = $2",
             document,
             worker,
             failure.code,
             failure.detail,
             failure.retryable,
-            interval(delay)
+            unbegun
         )
         .execute(self.connection())
         .await?;
-        Ok(postponed.rows_affected() == 1)
+        Ok(())
+    }
+
+    /// Gives a document back to the queue after a failure that may pass, unless it is not this worker's any more; it is not
+    /// claimed before `delay` is over.
+    pub async fn postpone_document(
+        &mut self,
+        document: Uuid,
+        worker: Uuid,
+        failure: &Failure,
+        delay: Duration,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update documents
+             set status = 'uploaded', stage = null, lease_owner = null, leased_until = null, not_before = now() + $6,
+                 error_code = $3, error_detail = $4, error_retryable = $5, waits = waits + $7
+             where id = $1 and lease_owner = $2",
+            document,
+            worker,
+            failure.code,
+            failure.detail,
+            failure.retryable,
+            interval(delay),
+            i32::from(failure.cause != Cause::Document)
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(())
     }
 }
 

@@ -61,6 +61,8 @@ pub struct DocumentToReindex {
     /// Of the row: it is written anew with every indexing, also of the same version.
     pub created_at: DateTime<Utc>,
     pub title: String,
+    /// Whether the title is part of what is embedded.
+    pub titled: bool,
     pub text: String,
     pub markdown: bool,
     pub pages: Value,
@@ -206,7 +208,7 @@ impl Workspace {
         after: Option<Uuid>,
     ) -> Result<Option<DocumentToReindex>, StoreError> {
         let row = sqlx::query_as(
-            "select document_id, knowledge_base_id, version, created_at, title, text, markdown, pages
+            "select document_id, knowledge_base_id, version, created_at, title, titled, text, markdown, pages
              from document_contents
              where knowledge_base_id = $1
                and document_id > $3
@@ -230,6 +232,10 @@ impl Workspace {
         grace: Duration,
     ) -> Result<Switch, StoreError> {
         self.hold_index_alone(reindexing.knowledge_base_id).await?;
+        // Before any row is locked: the caller may go on to index what is missing while this transaction keeps others out.
+        if self.next_to_reindex(reindexing, None).await?.is_some() {
+            return Ok(Switch::NotYet);
+        }
         let ended = sqlx::query!(
             "update reindexings
              set status = 'switched', error_detail = null, attempts = 0, not_before = now() + $3,
@@ -244,9 +250,6 @@ impl Workspace {
         .await?;
         if ended.rows_affected() == 0 {
             return Ok(Switch::Lost);
-        }
-        if self.next_to_reindex(reindexing, None).await?.is_some() {
-            return Ok(Switch::NotYet);
         }
         self.point_at(reindexing).await?;
         Ok(Switch::Done)

@@ -90,6 +90,14 @@ impl Server {
         request.send().await.unwrap().json().await.unwrap()
     }
 
+    async fn ready(&self) {
+        let end = Instant::now() + PATIENCE;
+        while self.client.get(format!("{}/readyz", self.url)).send().await.unwrap().status() != 200 {
+            assert!(Instant::now() < end, "PostgreSQL is not back");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     async fn knowledge_base(&self) -> String {
         let made = self.post("/v1/knowledge-bases", json!({ "name": "crash", "chunk_size": 64 })).await;
         made["id"].as_str().unwrap_or_else(|| panic!("{made:#}")).to_owned()
@@ -127,7 +135,7 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing() {
     let mut server = Server::start(&data_dir, Some(&database), &[]).await;
     let knowledge_base = server.knowledge_base().await;
     server.upload(&knowledge_base, 30).await;
-    for milliseconds in [50, 300, 700, 1100] {
+    for milliseconds in [50, 300, 700, 1100, 200, 900, 1500, 400] {
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         server.process.kill();
         server = Server::start(&data_dir, Some(&database), &[]).await;
@@ -165,47 +173,70 @@ async fn a_postgresql_that_is_killed_comes_back_and_so_do_the_documents() {
     for _ in 0..2 {
         tokio::time::sleep(Duration::from_millis(400)).await;
         kill_postgres(&data_dir.join("postgres/data"));
-    }
-    let end = Instant::now() + PATIENCE;
-    while server.client.get(format!("{}/readyz", server.url)).send().await.unwrap().status() != 200 {
-        assert!(Instant::now() < end, "PostgreSQL is not back");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        server.ready().await;
     }
     assert_eq!(server.end(&knowledge_base).await["indexed"], 20);
     drop(worker);
+    let database = almanac::postgres::url_of_running(&data_dir.join("postgres"), "postgres", "almanac").unwrap();
+    assert_consistent(&database).await;
 }
 
 fn kill_postgres(data: &Path) {
-    let pid = std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
-    if let Some(pid) = pid.lines().next() {
-        Command::new("kill").args(["-9", pid]).status().unwrap();
-    }
+    let pid = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
+    assert!(Command::new("kill").args(["-9", pid.lines().next().unwrap()]).status().unwrap().success());
 }
 
 #[tokio::test]
-async fn a_poisonous_document_fails_for_good_and_holds_nobody_up() {
+async fn a_document_that_ends_every_process_fails_and_takes_no_other_with_it() {
     let (data_dir, database) = (scratch_dir(), new_database().await);
-    // Reading takes longer than a claim lives, five times over: a worker that hangs, as others see it.
-    let server = Server::start(&data_dir, Some(&database), &[]).await;
+    let mut server = Server::start(&data_dir, Some(&database), &[]).await;
     let knowledge_base = server.knowledge_base().await;
-    server.upload(&knowledge_base, 1).await;
-    assert_eq!(server.end(&knowledge_base).await["indexed"], 1);
-    let mut owner = <sqlx::PgConnection as sqlx::Connection>::connect(&database).await.unwrap();
-    // As five workers in a row leave it that died of it.
-    sqlx::query(
-        "update documents
-         set status = 'processing', stage = 'extracting', attempts = 5, lease_owner = id, leased_until = now()",
-    )
-    .execute(&mut owner)
-    .await
-    .unwrap();
-    server.post(&format!("/v1/knowledge-bases/{knowledge_base}/documents"), json!({"content": "A healthy one."})).await;
-    let counts = server.end(&knowledge_base).await;
-    assert_eq!((&counts["indexed"], &counts["failed"]), (&json!(1), &json!(1)));
-    let failed = server.get(&format!("/v1/knowledge-bases/{knowledge_base}/documents?status=failed")).await;
-    assert_eq!(failed["data"][0]["error"]["code"], "gave_up", "{failed:#}");
-    let id = failed["data"][0]["id"].as_str().unwrap();
-    server.post(&format!("/v1/documents/{id}/retry"), json!({})).await;
-    assert_eq!(server.end(&knowledge_base).await["indexed"], 2);
+    let documents = format!("/v1/knowledge-bases/{knowledge_base}/documents");
+    let long: String = (0..20_000).map(|line| format!("Paragraph {line} of the long one.\n\n")).collect();
+    let sent = server.post(&documents, json!({ "content": long, "external_id": "poison" })).await;
+    let poison = format!("/v1/documents/{}", sent["documents"][0]["id"].as_str().unwrap());
+    server.upload(&knowledge_base, 6).await;
+    let (end, mut killed) = (Instant::now() + PATIENCE, 0);
+    loop {
+        let document = server.get(&poison).await;
+        let attempt = document["attempts"].as_u64().unwrap();
+        match document["status"].as_str().unwrap() {
+            // Whoever works on it ends, and all that it has in hand.
+            "processing" if document["stage"] != "claimed" && attempt > killed => {
+                killed = attempt;
+                server.process.kill();
+                server = Server::start(&data_dir, Some(&database), &[]).await;
+            }
+            "failed" => break,
+            "indexed" => panic!("it was not killed in time"),
+            _ => {}
+        }
+        assert!(Instant::now() < end, "{document:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let failed = server.get(&poison).await;
+    assert_eq!((&failed["error"]["code"], &failed["attempts"]), (&json!("gave_up"), &json!(5)), "{failed:#}");
+    assert_eq!(server.end(&knowledge_base).await, json!({"uploaded": 0, "processing": 0, "indexed": 6, "failed": 1}));
+    let retried = server.post(&format!("{poison}/retry"), json!({})).await;
+    assert_eq!((&retried["status"], &retried["attempts"]), (&json!("uploaded"), &json!(0)), "{retried:#}");
+    assert_eq!(server.end(&knowledge_base).await["indexed"], 7, "it was not its fault");
     assert_consistent(&database).await;
+}
+
+#[tokio::test]
+async fn a_worker_on_another_storage_than_the_servers_does_not_start() {
+    let (data_dir, elsewhere, database) = (scratch_dir(), scratch_dir(), new_database().await);
+    let server = Server::start(&data_dir, Some(&database), &[]).await;
+    std::fs::copy(data_dir.join("secret.key"), elsewhere.join("secret.key")).unwrap();
+    let mut astray = Process::start("worker", &elsewhere, Some(&database), &[]);
+    let end = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = astray.0.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < end, "it works");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(!status.success());
+    drop(server);
 }

@@ -77,6 +77,11 @@ async fn a_deleted_document_is_hidden_at_once_can_be_restored_and_be_purged() {
     assert_eq!(app.delete(&path).await.status, StatusCode::NO_CONTENT);
     assert!(search().await.is_empty());
     assert_eq!(app.get(&path).await.problem(404), "not_found");
+    let listed = async |query: &str| {
+        let list = app.get(&format!("/v1/knowledge-bases/{knowledge_base}/documents?{query}")).await;
+        list.expect(StatusCode::OK)["data"].as_array().unwrap().len()
+    };
+    assert_eq!([listed("").await, listed("deleted=true").await, listed("deleted=true&status=failed").await], [0, 1, 0]);
     app.post(&format!("{path}/restore"), json!({})).await.expect(StatusCode::OK);
     assert_eq!(search().await.len(), 1);
     assert_eq!(app.delete(&format!("{path}?purge=true")).await.status, StatusCode::NO_CONTENT);

@@ -279,6 +279,26 @@ async fn an_encrypted_pdf_opens_with_its_users_or_its_owners_password_alone() {
 }
 
 #[tokio::test]
+async fn an_encrypted_office_file_opens_with_its_password_alone() {
+    let worker = Worker::new(executable(), Limits::default());
+    let bytes = std::fs::read(fixture("broken/encrypted.docx")).unwrap();
+    let content_type = detect(&bytes, Some("encrypted.docx"), None).unwrap();
+    assert_eq!(content_type, ContentType::Docx);
+    let open = async |content_type, password: Option<&str>| {
+        let password = password.map(|password| Password::new(password.to_owned()));
+        read(&worker, &bytes, content_type, &ExtractOptions { password, ..ExtractOptions::default() }).await
+    };
+    for password in [None, Some(""), Some("sesame")] {
+        let failure = open(content_type, password).await.unwrap_err();
+        assert_eq!((failure.code, failure.retryable), (ExtractCode::Encrypted, false), "{password:?}");
+    }
+    // What is inside tells what it is: the name was only a guess.
+    for guess in [content_type, ContentType::Xlsx, ContentType::Pptx] {
+        assert_eq!(open(guess, Some("Sésame")).await.unwrap().text, "The frost warning is sent at two degrees.");
+    }
+}
+
+#[tokio::test]
 async fn a_forms_values_and_notes_are_read_with_the_names_it_shows() {
     let text = extract("broken/form.pdf").await.unwrap().text;
     for found in [

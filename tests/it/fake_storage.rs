@@ -163,9 +163,11 @@ impl FakeStorage {
         self.state().objects.insert(format!("some/prefix/{key}"), Bytes::copy_from_slice(bytes));
     }
 
-    /// Keys under the prefix.
+    /// Keys of files under the prefix; the mark of the installation is none.
     pub fn keys(&self) -> Vec<String> {
-        self.state().objects.keys().map(|key| key.strip_prefix("some/prefix/").unwrap().to_owned()).collect()
+        let state = self.state();
+        let keys = state.objects.keys().map(|key| key.strip_prefix("some/prefix/").unwrap().to_owned());
+        keys.filter(|key| key != "installation").collect()
     }
 
     pub fn unfinished(&self) -> usize {

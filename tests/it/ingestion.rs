@@ -132,6 +132,109 @@ async fn a_new_version_embeds_only_what_changed_and_a_copy_embeds_nothing() {
 }
 
 #[tokio::test]
+async fn equal_files_under_several_names_are_embedded_once_even_at_the_same_time() {
+    let fake = FakeOpenAi::start().await;
+    let app = with_fake_model(&fake, &[("ingest_workers", "4")]).await;
+    let knowledge_base = small_chunks(&app).await;
+    let path = format!("/v1/knowledge-bases/{knowledge_base}/documents");
+    let files = (0..8).fold(multipart::Form::new(), |form, number| {
+        let part = multipart::Part::bytes(handbook(0..40).into_bytes()).file_name(format!("copy {number}.md"));
+        form.part("file", part)
+    });
+    let sent = app.request(Method::POST, &path).header("prefer", "wait=60").multipart(files);
+    let one = app.send(sent).await.expect(StatusCode::OK)["documents"][0].clone();
+    let named =
+        |name: &str| json!({ "content": handbook(0..40), "content_type": "text/markdown", "external_id": name });
+    for name in ["walrus", "penguin", "puffin"] {
+        app.index(&knowledge_base, named(name)).await;
+    }
+    let base = app.get(&format!("/v1/knowledge-bases/{knowledge_base}")).await.json();
+    assert_eq!(base["document_counts"]["indexed"], 4, "the same bytes without a name of their own are one document");
+    assert_eq!(embedded(&fake), one["chunk_count"].as_u64().unwrap() as usize, "{one:#}");
+    let found = json!({ "query": "penguin", "mode": "text", "knowledge_base_ids": [knowledge_base] });
+    let found = app.post("/v1/search", found).await.json();
+    assert_eq!(found["results"][0]["title"], "penguin", "a name is found by its words");
+    assert_consistent(&database(&app)).await;
+}
+
+#[tokio::test]
+async fn a_model_that_is_away_costs_a_document_no_attempt_for_two_hours() {
+    let fake = FakeOpenAi::start().await;
+    let app = with_fake_model(&fake, &[]).await;
+    let knowledge_base = small_chunks(&app).await;
+    let away = || (0..1000).map(|_| Behaviour::Refuse { status: 503, retry_after: Some("0"), code: "overloaded" });
+    fake.script(away());
+    let path = format!("/v1/knowledge-bases/{knowledge_base}/documents");
+    let sent = app.post(&path, upload(&handbook(0..3), "patient")).await.expect(StatusCode::ACCEPTED);
+    let id = sent["documents"][0]["id"].as_str().unwrap().to_owned();
+    let mut owner = PgConnection::connect(&database(&app)).await.unwrap();
+    // As an hour later, and as at the end of the second.
+    for (tried, before, after) in
+        [(0, "uploaded", "uploaded"), (20, "uploaded", "uploaded"), (30, "uploaded", "failed")]
+    {
+        if tried > 0 {
+            let waited = "update documents set attempts = $1, waits = $1, not_before = now() where status = $2";
+            let set = sqlx::query(waited).bind(tried).bind(before).execute(&mut owner).await.unwrap();
+            assert_eq!(set.rows_affected(), 1);
+        }
+        let document = until(&app, &id, |document| {
+            document["attempts"] == tried + 1 && !document["error"].is_null() && document["status"] != "processing"
+        })
+        .await;
+        assert_eq!((&document["status"], &document["error"]["code"]), (&json!(after), &json!("embedding_failed")));
+        assert_eq!(document["error"]["retryable"], true);
+    }
+    fake.forget_script();
+    app.post(&format!("/v1/documents/{id}/retry"), json!({})).await.expect(StatusCode::ACCEPTED);
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while app.get(&format!("/v1/documents/{id}")).await.json()["status"] != "indexed" {
+        sqlx::query("update documents set not_before = now()").execute(&mut owner).await.unwrap();
+        assert!(tokio::time::Instant::now() < end, "the model answers again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn until(app: &TestApp, id: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let document = app.get(&format!("/v1/documents/{id}")).await.json();
+        if is_so(&document) {
+            return document;
+        }
+        assert!(tokio::time::Instant::now() < end, "{document:#}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_metrics_count_every_state_and_forget_what_has_ended() {
+    let app = TestApp::start().await;
+    let knowledge_base = app.knowledge_base().await;
+    let metrics = async || app.get("/metrics").await.text;
+    let waiting = json!({ "content": handbook(0..200), "content_type": "text/markdown" });
+    app.post(&format!("/v1/knowledge-bases/{knowledge_base}/documents"), waiting).await.expect(StatusCode::ACCEPTED);
+    let busy = metrics().await;
+    assert!(!busy.contains("almanac_documents{status=\"indexed\"} 1"), "{busy}");
+    app.upload(&knowledge_base, "empty.txt", Vec::new()).await;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    let done = |text: &str| {
+        ["{status=\"uploaded\"} 0", "{status=\"processing\"} 0", "{status=\"indexed\"} 1", "{status=\"failed\"} 1"]
+            .iter()
+            .all(|counted| text.contains(&format!("almanac_documents{counted}\n")))
+    };
+    while !done(&metrics().await) {
+        assert!(tokio::time::Instant::now() < end, "{}", metrics().await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let text = metrics().await;
+    assert!(text.contains("almanac_documents_oldest_seconds{status=\"processing\"} 0\n"), "{text}");
+    for stage in ["extracting", "chunking", "embedding", "storing"] {
+        assert!(text.contains(&format!("almanac_ingest_stage_seconds_count{{stage=\"{stage}\"}}")), "{stage}: {text}");
+    }
+    assert!(text.contains("almanac_embedded_tokens_total"), "{text}");
+}
+
+#[tokio::test]
 async fn a_long_document_goes_on_where_it_was_cut_off() {
     let fake = FakeOpenAi::start().await;
     let app = with_fake_model(&fake, &[]).await;

@@ -13,6 +13,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::containers::OLE;
 use self::names::{by_mime, by_name};
 use super::text::{decode, is_text};
 

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
 pub use child::main;
 
@@ -42,6 +43,12 @@ const MAX_REQUEST_BYTES: u64 = 64 * 1024;
 /// What a process says when it is ready for the next file.
 const DONE: u8 = b'\n';
 
+/// How long a file may take from the storage; storage that is silent ends it sooner.
+const MAX_SENDING: Duration = Duration::from_secs(900);
+
+/// How long a process may take to end, or to be ready again, after its answer.
+const MAX_ENDING: Duration = Duration::from_secs(10);
+
 /// Processes that wait for files: as many as anybody reads at a time; each takes some 5 MB.
 const MAX_IDLE: usize = 16;
 
@@ -52,7 +59,7 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Processor time, over all threads; whole seconds.
     pub cpu: Duration,
-    /// Time on the clock, with start and transfer.
+    /// Time on the clock, once the file is sent.
     pub wall: Duration,
 }
 
@@ -126,33 +133,16 @@ impl Worker {
         content_type: ContentType,
         options: &ExtractOptions,
     ) -> Result<Extracted, ExtractFailure> {
-        let answer = tokio::time::timeout(self.limits.wall, self.ask(file, size, content_type, options));
-        match answer.await {
-            Ok(reply) => reply,
-            Err(_) => Err(ExtractFailure::passing(
-                ExtractCode::Timeout,
-                format!("Reading the file took longer than {} s.", self.limits.wall.as_secs_f32()),
-            )),
-        }
-    }
-
-    async fn ask(
-        &self,
-        file: impl AsyncRead + Unpin + Send,
-        file_bytes: u64,
-        content_type: ContentType,
-        options: &ExtractOptions,
-    ) -> Reply {
         let request = Request {
             content_type,
             options: options.clone(),
             memory_bytes: self.limits.memory_bytes,
             cpu_seconds: self.limits.cpu.as_secs(),
-            file_bytes,
+            file_bytes: size,
         };
         let line = line_of(&request)?;
         let mut process = self.process().map_err(|error| unavailable("the extraction worker", &error))?;
-        let (answer, is_sent) = process.converse(&line, file, file_bytes).await?;
+        let (answer, is_sent) = process.converse(&line, file, size, self.limits.wall).await?;
         match answer {
             Answer::Whole(reply) => {
                 if is_sent && process.is_done().await {
@@ -217,25 +207,26 @@ impl Process {
         line: &[u8],
         file: impl AsyncRead + Unpin + Send,
         file_bytes: u64,
+        wall: Duration,
     ) -> Result<(Answer, bool), ExtractFailure> {
         let mut is_sent = false;
         let answer = tokio::select! {
             answer = answer(&mut self.stdout) => answer.unwrap_or(Answer::Broken),
-            failure = hold(&mut self.stdin, line, file, file_bytes, &mut is_sent) => return Err(failure),
+            failure = hold(&mut self.stdin, line, file, file_bytes, wall, &mut is_sent) => return Err(failure),
         };
         Ok((answer, is_sent))
     }
 
     /// Waits until it can take the next file; false when it cannot.
     async fn is_done(&mut self) -> bool {
-        matches!(self.stdout.read_u8().await, Ok(DONE))
+        matches!(timeout(MAX_ENDING, self.stdout.read_u8()).await, Ok(Ok(DONE)))
     }
 
     async fn why_it_ended(self) -> ExtractFailure {
         let Process { mut child, stdin, stdout, complaints } = self;
         // One that goes on writing ends by it.
         drop((stdin, stdout));
-        match child.wait().await {
+        match timeout(MAX_ENDING, child.wait()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(status) => why_it_ended(status, &String::from_utf8_lossy(&complaints.await.unwrap_or_default())),
             Err(error) => unavailable("the extraction worker", &error),
         }
@@ -251,22 +242,30 @@ fn line_of(request: &Request) -> Result<Vec<u8>, ExtractFailure> {
 }
 
 /// Sends all, then keeps the pipe open: its end is what tells the copy that nobody waits any more. Returns only when the
-/// file cannot be read.
+/// file cannot be read, or the answer takes too long.
 async fn hold(
     stdin: &mut ChildStdin,
     line: &[u8],
     file: impl AsyncRead + Unpin + Send,
     file_bytes: u64,
+    wall: Duration,
     is_sent: &mut bool,
 ) -> ExtractFailure {
     // Whoever does not read the line has ended, and gives no answer.
     if stdin.write_all(line).await.is_ok() {
-        match send(stdin, file, file_bytes).await {
-            Ok(()) => *is_sent = true,
-            Err(failure) => return failure,
+        match timeout(MAX_SENDING, send(stdin, file, file_bytes)).await {
+            Ok(Ok(())) => *is_sent = true,
+            Ok(Err(failure)) => return failure,
+            Err(_) => return too_long("Fetching the stored file", MAX_SENDING),
         }
     }
-    std::future::pending().await
+    sleep(wall).await;
+    too_long("Reading the file", wall)
+}
+
+fn too_long(what: &str, limit: Duration) -> ExtractFailure {
+    let detail = format!("{what} took longer than {} s.", limit.as_secs_f32());
+    ExtractFailure::passing(ExtractCode::Timeout, detail)
 }
 
 async fn answer(stdout: &mut BufReader<ChildStdout>) -> io::Result<Answer> {

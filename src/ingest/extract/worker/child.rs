@@ -76,10 +76,9 @@ fn extract_guarded(bytes: Vec<u8>, request: &Request) -> Reply {
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
     let running = thread.spawn(move || extract_here(&bytes, content_type, &options));
     let running = running.map_err(|error| unavailable("a thread", &error))?;
-    running.join().unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-        let detail =
-            format!("The reader failed on the file ({}). Export it again.", message.unwrap_or("no reason given"));
+    // What a panic says is for programmers, and on standard error.
+    running.join().unwrap_or_else(|_| {
+        let detail = "The reader failed on the file, which is damaged in a way that it did not expect. Export it again.";
         Err(ExtractFailure::of_file(ExtractCode::Crashed, detail))
     })
 }
