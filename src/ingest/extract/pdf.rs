@@ -5,10 +5,14 @@
 //! `needs_ocr`, and among other pages they are a [`Warning`]; [`super::ocr`] may read them.
 
 mod annotations;
+mod appearance;
+mod fonts;
 mod layout;
+mod pages;
 
-use pdfboss_core::{Dict, Document, Error, Object, Page};
-use pdfboss_output::{LayoutOptions, ReadingOrder, TextOptions, extract_layout_opts};
+use std::collections::HashSet;
+
+use pdfboss_core::{Dict, Document, Error, ObjRef, Object, Page};
 
 use super::canonical::canonical;
 use super::{ExtractCode, ExtractFailure, ExtractOptions, Extracted, PageStart, Password, PdfEngine, Warning};
@@ -23,13 +27,13 @@ const MAX_FORM_DEPTH: usize = 4;
 pub fn extract(bytes: &[u8], options: &ExtractOptions) -> Result<Extracted, ExtractFailure> {
     let document = open(bytes, options.password.as_ref())?;
     let engine = if document.is_encrypted() { PdfEngine::Pdfboss } else { options.pdf_engine };
-    let mut pages = match engine {
-        PdfEngine::Pdfboss => with_pdfboss(&document)?,
-        PdfEngine::PdfExtract => with_pdf_extract(bytes)?,
+    let (mut pages, shown) = match engine {
+        PdfEngine::Pdfboss => with_pdfboss(&document),
+        PdfEngine::PdfExtract => (with_pdf_extract(bytes)?, HashSet::new()),
     };
     let damaged = damaged(&document, &pages);
     let unread = take_unread(&document, &mut pages);
-    for (page, lines) in pages.iter_mut().zip(annotations::lines(&document)) {
+    for (page, lines) in pages.iter_mut().zip(annotations::lines(&document, &shown)) {
         for line in lines {
             page.push_str("\n\n");
             page.push_str(&line);
@@ -90,16 +94,10 @@ fn open(bytes: &[u8], password: Option<&Password>) -> Result<Document, ExtractFa
     }
 }
 
-fn with_pdfboss(document: &Document) -> Result<Vec<String>, ExtractFailure> {
-    let layouts =
-        extract_layout_opts(document, ReadingOrder::Content, TextOptions::default(), &LayoutOptions::default());
-    let layouts = layouts.map_err(|error| broken(&error.to_string()))?;
-    let pages: Vec<String> = layouts.iter().map(|page| layout::markdown(page, layout::Margins::Drop)).collect();
-    match pages.iter().all(|page| page.trim().is_empty()) {
-        // A one-line page looks like a page header.
-        true => Ok(layouts.iter().map(|page| layout::markdown(page, layout::Margins::Keep)).collect()),
-        false => Ok(pages),
-    }
+/// The pages, and the annotations whose text is in them.
+fn with_pdfboss(document: &Document) -> (Vec<String>, HashSet<ObjRef>) {
+    let read = pages::read(document);
+    (read.layouts.iter().map(layout::markdown).collect(), read.shown)
 }
 
 fn with_pdf_extract(bytes: &[u8]) -> Result<Vec<String>, ExtractFailure> {

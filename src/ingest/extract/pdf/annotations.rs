@@ -1,45 +1,54 @@
-//! Text that lies over a page and not in it: what was filled into a form's fields, and notes written onto the page. Left
-//! out: what is hidden, passwords, boxes without a tick, captions of buttons, and the comments of sticky notes and marks,
-//! which are not the document's own words.
+//! What was filled into a form's fields, and notes written onto the page, where they show no text of their own
+//! ([`super::appearance`]): a tick, a field that programs draw anew. Left out: what is hidden, passwords, boxes without a
+//! tick, and the comments of sticky notes and marks, which are not the document's own words.
 
 use std::collections::{HashMap, HashSet};
 
-use pdfboss_core::{Annotation, ButtonKind, Document, FormField, ObjRef};
+use pdfboss_core::{Annotation, ButtonKind, Document, FieldType, FormField, ObjRef, Page};
 
-/// A line for each filled field and each note of every page, in the order of the page's annotations.
-pub fn lines(document: &Document) -> Vec<Vec<String>> {
+/// A line for each filled field and each note of every page that is not among `shown`, in the order of the page's
+/// annotations. Of a list that shows all its choices, the line tells those that were chosen.
+pub fn lines(document: &Document, shown: &HashSet<ObjRef>) -> Vec<Vec<String>> {
+    let pages: Vec<Option<Page>> =
+        (0..document.flattened_page_count()).map(|index| document.page(index).ok()).collect();
+    if !pages.iter().flatten().any(|page| page.dict().get("Annots").is_some()) {
+        return Vec::new();
+    }
     let fields = document.form_fields();
-    let mut lines = Lines {
-        by_widget: fields.iter().flat_map(|field| field.widgets.iter().map(move |each| (each.object, field))).collect(),
-        told: HashSet::new(),
-    };
-    let pages = (0..document.flattened_page_count()).map(|index| document.page(index));
-    pages
-        .map(|page| {
-            let annotations = page.map(|page| document.annotations(&page)).unwrap_or_default();
-            // Some programs leave the same note several times.
-            let mut seen = HashSet::new();
-            let found = annotations.iter().filter_map(|annotation| lines.line(annotation));
-            found.filter(|line| seen.insert(line.clone())).collect()
-        })
-        .collect()
+    let widgets = fields.iter().flat_map(|field| field.widgets.iter().map(move |each| (each.object, field)));
+    let mut lines = Lines { by_widget: widgets.collect(), shown, told: HashSet::new() };
+    pages.iter().map(|page| page.as_ref().map_or_else(Vec::new, |page| lines.of_page(document, page))).collect()
 }
 
 struct Lines<'a> {
     by_widget: HashMap<ObjRef, &'a FormField>,
+    shown: &'a HashSet<ObjRef>,
     /// Fields that have their line: the same one may be drawn in several places.
     told: HashSet<ObjRef>,
 }
 
 impl Lines<'_> {
+    fn of_page(&mut self, document: &Document, page: &Page) -> Vec<String> {
+        let annotations = document.annotations(page);
+        // Some programs leave the same note several times.
+        let mut seen = HashSet::new();
+        let found = annotations.iter().filter_map(|annotation| self.line(annotation));
+        found.filter(|line| seen.insert(line.clone())).collect()
+    }
+
     fn line(&mut self, annotation: &Annotation) -> Option<String> {
         if annotation.flags.hidden() || annotation.flags.no_view() {
             return None;
         }
+        let is_shown = annotation.object.map_or(annotation.has_appearance, |object| self.shown.contains(&object));
         let text = match annotation.subtype.as_str() {
-            "FreeText" => annotation.contents.clone()?,
+            "FreeText" if !is_shown => annotation.contents.clone()?,
             "Widget" => {
                 let field = self.by_widget.get(&annotation.object?)?;
+                let is_list = field.field_type == Some(FieldType::Choice) && !field.flags.combo();
+                if is_shown && !is_list {
+                    return None;
+                }
                 filled(field).filter(|_| self.told.insert(field.object))?
             }
             _ => return None,

@@ -4,23 +4,24 @@
 
 use pdfboss_output::{Block, Cell, Line, ListItem, Marker, PageLayout, Role};
 
-/// What becomes of the headers and footers that repeat on every page.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Margins {
-    Drop,
-    Keep,
+/// One page; blocks are separated by a blank line. Headers and footers that repeat on every page are left out, unless the
+/// page holds nothing else: then they are what it says.
+pub fn markdown(page: &PageLayout) -> String {
+    let body = blocks(page.blocks.iter().filter(|block| !is_margin(block)));
+    if body.is_empty() { blocks(page.blocks.iter()) } else { body }
 }
 
-/// One page; blocks are separated by a blank line.
-pub fn markdown(page: &PageLayout, margins: Margins) -> String {
-    let blocks = page.blocks.iter().map(|block| render(block, margins));
-    blocks.filter(|block| !block.trim().is_empty()).collect::<Vec<_>>().join("\n\n")
+fn blocks<'a>(blocks: impl Iterator<Item = &'a Block>) -> String {
+    blocks.map(render).filter(|block| !block.trim().is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
-fn render(block: &Block, margins: Margins) -> String {
+fn is_margin(block: &Block) -> bool {
+    matches!(block, Block::Paragraph { role: Role::PageHeader | Role::PageFooter, .. })
+}
+
+fn render(block: &Block) -> String {
     match block {
         Block::Heading { level, lines, .. } => heading(*level, lines),
-        Block::Paragraph { role: Role::PageHeader | Role::PageFooter, .. } if margins == Margins::Drop => String::new(),
         Block::Paragraph { lines, .. } => paragraph(lines),
         Block::List { items, .. } => items.iter().map(item).collect::<Vec<_>>().join("\n"),
         Block::Table { rows, .. } => table(rows),
@@ -132,7 +133,7 @@ mod tests {
             Block::Table { rows, bbox: place() },
         ];
         let page = PageLayout { blocks };
-        insta::assert_snapshot!(markdown(&page, Margins::Drop), @r"
+        insta::assert_snapshot!(markdown(&page), @r"
         ## Leave policy
 
         - one
@@ -143,6 +144,11 @@ mod tests {
         | a\|b |  |
         | sick |  |
         ");
-        assert!(markdown(&page, Margins::Keep).starts_with("Annual report\n\n## Leave policy"));
+    }
+
+    #[test]
+    fn a_page_of_nothing_but_what_repeats_keeps_it() {
+        let header = Block::Paragraph { lines: vec![line("Page 7")], bbox: place(), role: Role::PageHeader };
+        assert_eq!(markdown(&PageLayout { blocks: vec![header] }), "Page 7");
     }
 }

@@ -1,0 +1,272 @@
+//! The letters of fonts that do not name them (ISO 32000-1, 9.10.2): without a map to Unicode, a code means a shape of the
+//! embedded font, and that font may know which letter the shape is. [`named`] looks it up, and [`Source`] hands the fonts
+//! out with the map that they lack. Where nothing tells, the letters stay unknown: a guess would put noise into searches.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::future::ready;
+
+use pdfboss_core::{
+    AsyncObjectSource, BoxFuture, Dict, Document, Name, ObjRef, Object, Result, Stream, type0_encoding,
+};
+use pdfboss_core::{Immediate, block_on, decoded_stream_data_with};
+use pdfboss_encoding::{glyph_to_text, mac_roman, win_ansi};
+use ttf_parser::{RawFace, Tag, cff, cmap, post};
+
+/// Fonts with a map to Unicode that their file lacks.
+pub type NamedFonts = HashMap<ObjRef, Object>;
+
+/// How deep drawings inside of drawings are searched for fonts.
+const MAX_DEPTH: usize = 8;
+
+/// Fonts beyond this stay as they are: a map may take a megabyte.
+const MAX_FONTS: usize = 256;
+
+/// Fonts of Microsoft that files use without embedding them. Their first shapes come in the order of the Macintosh's
+/// letters (OpenType 1.9, `post`, format 1): a space is the fourth.
+const MAC_ORDER: [&str; 9] =
+    ["arial", "timesnewroman", "couriernew", "verdana", "georgia", "trebuchetms", "comicsansms", "tahoma", "impact"];
+
+/// The document, but with named fonts.
+pub struct Source<'a> {
+    pub document: &'a Document,
+    pub named: &'a NamedFonts,
+}
+
+impl AsyncObjectSource for Source<'_> {
+    fn get(&self, object: ObjRef) -> BoxFuture<'_, Result<Object>> {
+        let named = self.named.get(&object).cloned();
+        Box::pin(ready(named.map_or_else(|| self.document.get(object), Ok)))
+    }
+
+    fn stream_data<'a>(&'a self, stream: &'a Stream) -> BoxFuture<'a, Result<Vec<u8>>> {
+        Box::pin(ready(self.document.stream_data(stream)))
+    }
+
+    fn resolve<'a>(&'a self, object: &'a Object) -> BoxFuture<'a, Result<Object>> {
+        let named = object.as_ref().and_then(|object| self.named.get(&object)).cloned();
+        Box::pin(ready(named.map_or_else(|| self.document.resolve(object), Ok)))
+    }
+}
+
+/// The document's fonts that lack a map to Unicode, where it could be found.
+pub fn named(document: &Document) -> NamedFonts {
+    let mut search = Search { document, seen: HashSet::new(), named: NamedFonts::new() };
+    for page in (0..document.flattened_page_count()).filter_map(|index| document.page(index).ok()) {
+        search.resources(&page.resources, 0);
+    }
+    search.named
+}
+
+struct Search<'a> {
+    document: &'a Document,
+    seen: HashSet<ObjRef>,
+    named: NamedFonts,
+}
+
+impl Search<'_> {
+    fn resources(&mut self, resources: &Dict, depth: usize) {
+        for font in self.new_objects(resources, "Font") {
+            if self.named.len() < MAX_FONTS
+                && let Ok(Object::Dict(mut dict)) = self.document.get(font)
+                && let Some(letters) = letters(self.document, &dict)
+            {
+                let map = Object::Stream(Stream { dict: Dict::new(), data: to_unicode(&letters) });
+                dict.insert(Name("ToUnicode".to_owned()), map);
+                self.named.insert(font, Object::Dict(dict));
+            }
+        }
+        if depth < MAX_DEPTH {
+            for drawing in self.new_objects(resources, "XObject") {
+                self.drawing(drawing, depth);
+            }
+        }
+    }
+
+    fn drawing(&mut self, drawing: ObjRef, depth: usize) {
+        let Ok(Object::Stream(stream)) = self.document.get(drawing) else { return };
+        if let Some(inner) = child(self.document, &stream.dict, "Resources") {
+            self.resources(&inner, depth + 1);
+        }
+    }
+
+    /// The objects of a kind that were not met before.
+    fn new_objects(&mut self, resources: &Dict, kind: &str) -> Vec<ObjRef> {
+        let Some(objects) = child(self.document, resources, kind) else { return Vec::new() };
+        objects.iter().filter_map(|(_, object)| object.as_ref()).filter(|object| self.seen.insert(*object)).collect()
+    }
+}
+
+/// The text of each code, and how many bytes a code has.
+struct Letters {
+    bytes: usize,
+    texts: BTreeMap<u32, String>,
+}
+
+fn letters(document: &Document, font: &Dict) -> Option<Letters> {
+    let is_composite = font.get_name("Subtype").is_some_and(|name| name.0 == "Type0");
+    let (bytes, texts) = if is_composite { (2, composite(document, font)?) } else { (1, numbered(document, font)) };
+    (!texts.is_empty()).then_some(Letters { bytes, texts })
+}
+
+/// Codes of two bytes, by the shape that each stands for.
+fn composite(document: &Document, font: &Dict) -> Option<BTreeMap<u32, String>> {
+    let descendants = document.resolve(font.get("DescendantFonts")?).ok()?;
+    let descendant = document.resolve(descendants.as_array()?.first()?).ok()?;
+    let descendant = descendant.as_dict()?;
+    let stated = Stated::of(document, font)?;
+    let shapes = shapes(document, descendant);
+    if matches!(stated, Stated::Identity) && shapes.is_some() {
+        // The shapes are chosen by a table of their own, so that the codes can be letters.
+        return Some((1..=0xffff).filter_map(|code| Some((code, char::from_u32(code)?.to_string()))).collect());
+    }
+    let texts = shape_texts(document, font, descendant)?;
+    let encoding = block_on(type0_encoding(&Immediate(document), font));
+    let shape = |code: u32| {
+        let id = encoding.cmap.as_ref().map_or(Some(code), |cmap| cmap.cid(code, 2))?;
+        shapes.as_ref().map_or(u16::try_from(id).ok(), |shapes| shapes.get(usize::try_from(id).ok()?).copied())
+    };
+    Some((1..=0xffff).filter_map(|code| Some((code, texts.get(&shape(code)?)?.clone()))).collect())
+}
+
+/// What the file says about the letters of a font.
+enum Stated {
+    Nothing,
+    /// That a code is its letter.
+    Identity,
+}
+
+impl Stated {
+    /// Nothing for a font that has a map: what that leaves out is meant so.
+    fn of(document: &Document, font: &Dict) -> Option<Stated> {
+        match font.get("ToUnicode").and_then(|map| document.resolve(map).ok()) {
+            None | Some(Object::Null) => Some(Stated::Nothing),
+            Some(Object::Name(name)) if name.0.starts_with("Identity") => Some(Stated::Identity),
+            Some(Object::Stream(stream)) => {
+                let map = decoded(document, &stream).unwrap_or_default();
+                let has = |word: &[u8]| map.windows(word.len()).any(|window| window == word);
+                match has(b"beginbf") {
+                    true => None,
+                    false if has(b"begincidrange") => Some(Stated::Identity),
+                    false => Some(Stated::Nothing),
+                }
+            }
+            Some(_) => Some(Stated::Nothing),
+        }
+    }
+}
+
+/// Which shape each character of the font has, where a table says it (ISO 32000-1, table 117).
+fn shapes(document: &Document, descendant: &Dict) -> Option<Vec<u16>> {
+    let Object::Stream(table) = document.resolve(descendant.get("CIDToGIDMap")?).ok()? else { return None };
+    let table = decoded(document, &table)?;
+    Some(table.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect())
+}
+
+/// The text of each shape, as the embedded font tells it.
+fn shape_texts(document: &Document, font: &Dict, descendant: &Dict) -> Option<HashMap<u16, String>> {
+    let descriptor = child(document, descendant, "FontDescriptor");
+    let program = descriptor.as_ref().and_then(|descriptor| {
+        let file = descriptor.get("FontFile2").or_else(|| descriptor.get("FontFile3"))?;
+        let Object::Stream(file) = document.resolve(file).ok()? else { return None };
+        decoded(document, &file)
+    });
+    match program {
+        Some(program) => program_texts(&program),
+        None => is_mac_ordered(font).then(mac_order),
+    }
+}
+
+fn program_texts(program: &[u8]) -> Option<HashMap<u16, String>> {
+    let Ok(face) = RawFace::parse(program, 0) else { return cff_texts(program) };
+    let table = |name| face.table(Tag::from_bytes(name));
+    let mut texts = table(b"CFF ").and_then(cff_texts).unwrap_or_default();
+    texts.extend(table(b"post").and_then(post::Table::parse).into_iter().flat_map(|names| post_texts(&names)));
+    texts.extend(table(b"cmap").and_then(cmap::Table::parse).into_iter().flat_map(|codes| cmap_texts(&codes)));
+    Some(texts)
+}
+
+fn cff_texts(program: &[u8]) -> Option<HashMap<u16, String>> {
+    let font = cff::Table::parse(program)?;
+    let shapes = (1..font.number_of_glyphs()).map(ttf_parser::GlyphId);
+    Some(shapes.filter_map(|shape| Some((shape.0, glyph_to_text(font.glyph_name(shape)?)?))).collect())
+}
+
+fn post_texts(names: &post::Table) -> Vec<(u16, String)> {
+    (1..).zip(names.names().skip(1)).filter_map(|(shape, name)| Some((shape, glyph_to_text(name)?))).collect()
+}
+
+/// Of several letters with one shape, the first is the usual one.
+fn cmap_texts(codes: &cmap::Table) -> HashMap<u16, String> {
+    let mut texts = HashMap::new();
+    for subtable in codes.subtables.into_iter().filter(|subtable| subtable.is_unicode()) {
+        subtable.codepoints(|code| {
+            let shape = subtable.glyph_index(code).filter(|shape| shape.0 != 0);
+            if let (Some(shape), Some(letter)) = (shape, char::from_u32(code)) {
+                texts.entry(shape.0).or_insert_with(|| letter.to_string());
+            }
+        });
+    }
+    texts
+}
+
+fn is_mac_ordered(font: &Dict) -> bool {
+    let Some(name) = font.get_name("BaseFont") else { return false };
+    let name = name.0.split(['-', ',']).next().unwrap_or_default().to_lowercase().replace(' ', "");
+    let name = name.trim_end_matches("mt").trim_end_matches("ps");
+    MAC_ORDER.iter().any(|family| name == *family || name == family.trim_end_matches("ms"))
+}
+
+fn mac_order() -> HashMap<u16, String> {
+    let letter = |shape: u16| mac_roman(u8::try_from(shape + 29).ok()?);
+    let beyond = |shape: u16| mac_roman(u8::try_from(shape + 30).ok()?);
+    let texts = (3..=97).filter_map(|shape| Some((shape, letter(shape)?.to_string())));
+    texts.chain((98..=171).filter_map(|shape| Some((shape, beyond(shape)?.to_string())))).collect()
+}
+
+/// Codes of one byte whose shapes are only numbered, and by the code itself: `a65` for 65, which is `A`.
+fn numbered(document: &Document, font: &Dict) -> BTreeMap<u32, String> {
+    let differences = child(document, font, "Encoding").and_then(|encoding| {
+        let differences = document.resolve(encoding.get("Differences")?).ok()?;
+        differences.as_array().map(<[Object]>::to_vec)
+    });
+    let (mut code, mut texts) = (0, BTreeMap::new());
+    for item in differences.unwrap_or_default() {
+        match document.resolve(&item) {
+            Ok(Object::Name(name)) => {
+                if is_number(&name.0, code) && glyph_to_text(&name.0).is_none() {
+                    let letter = u8::try_from(code).ok().and_then(win_ansi);
+                    texts.extend(letter.map(|letter| (code, letter.to_string())));
+                }
+                code = code.saturating_add(1);
+            }
+            Ok(number) => code = number.as_int().and_then(|number| u32::try_from(number).ok()).unwrap_or(code),
+            Err(_) => {}
+        }
+    }
+    texts
+}
+
+fn is_number(name: &str, code: u32) -> bool {
+    name.trim_start_matches(|char: char| char.is_ascii_alphabetic()).parse() == Ok(code)
+}
+
+/// The CMap of the letters (ISO 32000-1, 9.10.3).
+fn to_unicode(letters: &Letters) -> Vec<u8> {
+    let digits = 2 * letters.bytes;
+    let mut map = String::from("1 beginbfchar\n");
+    for (code, text) in &letters.texts {
+        map.push_str(&format!("<{code:0digits$x}> <"));
+        text.encode_utf16().for_each(|unit| map.push_str(&format!("{unit:04x}")));
+        map.push_str(">\n");
+    }
+    map.push_str("endbfchar\n");
+    map.into_bytes()
+}
+
+fn child(document: &Document, dict: &Dict, key: &str) -> Option<Dict> {
+    document.resolve(dict.get(key)?).ok()?.as_dict().cloned()
+}
+
+fn decoded(document: &Document, stream: &Stream) -> Option<Vec<u8>> {
+    block_on(decoded_stream_data_with(Immediate(document), stream)).ok()
+}
