@@ -65,7 +65,8 @@ fn has_lost_content(document: &Document, page: &Page) -> bool {
     stored > EMPTY_STREAM_BYTES && page.content(document).map_or(true, is_blank)
 }
 
-/// Empties the pages whose letters are unknown, and names them with those that show pictures and no text.
+/// Empties the pages whose letters are unknown, and names them with those that show pictures and no text. Of the others,
+/// takes out what is unknown.
 fn take_unread(document: &Document, pages: &mut [String]) -> Vec<u32> {
     let mut unread = Vec::new();
     for ((number, index), page) in (1..).zip(0..).zip(pages) {
@@ -76,6 +77,7 @@ fn take_unread(document: &Document, pages: &mut [String]) -> Vec<u32> {
         } else if page.trim().is_empty() && shows_picture() {
             unread.push(number);
         }
+        page.retain(|char| char != '\u{fffd}');
     }
     unread
 }

@@ -15,11 +15,17 @@ use ttf_parser::{RawFace, Tag, cff, cmap, post};
 /// Fonts with a map to Unicode that their file lacks.
 pub type NamedFonts = HashMap<ObjRef, Object>;
 
+/// The text of each code.
+type Texts = BTreeMap<u32, String>;
+
 /// How deep drawings inside of drawings are searched for fonts.
 const MAX_DEPTH: usize = 8;
 
 /// Fonts beyond this stay as they are: a map may take a megabyte.
 const MAX_FONTS: usize = 256;
+
+/// Ranges are searched one by one for every letter: more would make pages slow.
+const MAX_RANGES: usize = 4096;
 
 /// Fonts of Microsoft that files use without embedding them. Their first shapes come in the order of the Macintosh's
 /// letters (OpenType 1.9, `post`, format 1): a space is the fourth.
@@ -48,9 +54,18 @@ impl AsyncObjectSource for Source<'_> {
     }
 }
 
-/// The document's fonts that lack a map to Unicode, where it could be found.
-pub fn named(document: &Document) -> NamedFonts {
-    let mut search = Search { document, seen: HashSet::new(), named: NamedFonts::new() };
+/// Where fonts are looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of the pages that have no map at all: quick, and enough for most files.
+    Pages,
+    /// Also those of drawings, and those with a map that leaves letters out.
+    Everything,
+}
+
+/// The document's fonts whose map to Unicode is missing or lacks letters, where these could be found.
+pub fn named(document: &Document, reach: Reach) -> NamedFonts {
+    let mut search = Search { document, reach, seen: HashSet::new(), named: NamedFonts::new() };
     for page in (0..document.flattened_page_count()).filter_map(|index| document.page(index).ok()) {
         search.resources(&page.resources, 0);
     }
@@ -59,6 +74,7 @@ pub fn named(document: &Document) -> NamedFonts {
 
 struct Search<'a> {
     document: &'a Document,
+    reach: Reach,
     seen: HashSet<ObjRef>,
     named: NamedFonts,
 }
@@ -68,14 +84,14 @@ impl Search<'_> {
         for font in self.new_objects(resources, "Font") {
             if self.named.len() < MAX_FONTS
                 && let Ok(Object::Dict(mut dict)) = self.document.get(font)
-                && let Some(letters) = letters(self.document, &dict)
+                && let Some(map) = map(self.document, &dict, self.reach)
             {
-                let map = Object::Stream(Stream { dict: Dict::new(), data: to_unicode(&letters) });
+                let map = Object::Stream(Stream { dict: Dict::new(), data: map });
                 dict.insert(Name("ToUnicode".to_owned()), map);
                 self.named.insert(font, Object::Dict(dict));
             }
         }
-        if depth < MAX_DEPTH {
+        if self.reach == Reach::Everything && depth < MAX_DEPTH {
             for drawing in self.new_objects(resources, "XObject") {
                 self.drawing(drawing, depth);
             }
@@ -96,24 +112,56 @@ impl Search<'_> {
     }
 }
 
-/// The text of each code, and how many bytes a code has.
-struct Letters {
-    bytes: usize,
-    texts: BTreeMap<u32, String>,
+/// A map to Unicode for the font, if it needs one and its letters are known.
+fn map(document: &Document, font: &Dict, reach: Reach) -> Option<Vec<u8>> {
+    let is_composite = font.get_name("Subtype").is_some_and(|name| name.0 == "Type0");
+    let stated = Stated::of(document, font, reach)?;
+    let (bytes, texts) = match is_composite {
+        true => (2, composite(document, font, &stated)?),
+        false => (1, simple(document, font)),
+    };
+    match stated {
+        _ if texts.is_empty() => None,
+        Stated::Map(map) if is_composite => completed(map, &texts),
+        Stated::Map(_) => None,
+        Stated::Nothing | Stated::Identity => Some(to_unicode(bytes, &texts)),
+    }
 }
 
-fn letters(document: &Document, font: &Dict) -> Option<Letters> {
-    let is_composite = font.get_name("Subtype").is_some_and(|name| name.0 == "Type0");
-    let (bytes, texts) = if is_composite { (2, composite(document, font)?) } else { (1, numbered(document, font)) };
-    (!texts.is_empty()).then_some(Letters { bytes, texts })
+/// What the file says about the letters of a font.
+enum Stated {
+    Nothing,
+    /// That a code is its letter.
+    Identity,
+    /// A map, which may leave letters out.
+    Map(Vec<u8>),
+}
+
+impl Stated {
+    /// `None` for what is out of reach.
+    fn of(document: &Document, font: &Dict, reach: Reach) -> Option<Stated> {
+        match font.get("ToUnicode").and_then(|map| document.resolve(map).ok()) {
+            Some(Object::Name(name)) if name.0.starts_with("Identity") => Some(Stated::Identity),
+            Some(Object::Stream(stream)) if reach == Reach::Everything => {
+                let map = decoded(document, &stream).unwrap_or_default();
+                let has = |word: &[u8]| map.windows(word.len()).any(|window| window == word);
+                Some(match (has(b"beginbf"), has(b"begincidrange")) {
+                    (true, _) => Stated::Map(map),
+                    (false, true) => Stated::Identity,
+                    (false, false) => Stated::Nothing,
+                })
+            }
+            Some(Object::Stream(_)) => None,
+            _ => Some(Stated::Nothing),
+        }
+    }
 }
 
 /// Codes of two bytes, by the shape that each stands for.
-fn composite(document: &Document, font: &Dict) -> Option<BTreeMap<u32, String>> {
+fn composite(document: &Document, font: &Dict, stated: &Stated) -> Option<Texts> {
     let descendants = document.resolve(font.get("DescendantFonts")?).ok()?;
     let descendant = document.resolve(descendants.as_array()?.first()?).ok()?;
     let descendant = descendant.as_dict()?;
-    let stated = Stated::of(document, font)?;
     let shapes = shapes(document, descendant);
     if matches!(stated, Stated::Identity) && shapes.is_some() {
         // The shapes are chosen by a table of their own, so that the codes can be letters.
@@ -126,33 +174,6 @@ fn composite(document: &Document, font: &Dict) -> Option<BTreeMap<u32, String>> 
         shapes.as_ref().map_or(u16::try_from(id).ok(), |shapes| shapes.get(usize::try_from(id).ok()?).copied())
     };
     Some((1..=0xffff).filter_map(|code| Some((code, texts.get(&shape(code)?)?.clone()))).collect())
-}
-
-/// What the file says about the letters of a font.
-enum Stated {
-    Nothing,
-    /// That a code is its letter.
-    Identity,
-}
-
-impl Stated {
-    /// Nothing for a font that has a map: what that leaves out is meant so.
-    fn of(document: &Document, font: &Dict) -> Option<Stated> {
-        match font.get("ToUnicode").and_then(|map| document.resolve(map).ok()) {
-            None | Some(Object::Null) => Some(Stated::Nothing),
-            Some(Object::Name(name)) if name.0.starts_with("Identity") => Some(Stated::Identity),
-            Some(Object::Stream(stream)) => {
-                let map = decoded(document, &stream).unwrap_or_default();
-                let has = |word: &[u8]| map.windows(word.len()).any(|window| window == word);
-                match has(b"beginbf") {
-                    true => None,
-                    false if has(b"begincidrange") => Some(Stated::Identity),
-                    false => Some(Stated::Nothing),
-                }
-            }
-            Some(_) => Some(Stated::Nothing),
-        }
-    }
 }
 
 /// Which shape each character of the font has, where a table says it (ISO 32000-1, table 117).
@@ -223,44 +244,91 @@ fn mac_order() -> HashMap<u16, String> {
     texts.chain((98..=171).filter_map(|shape| Some((shape, beyond(shape)?.to_string())))).collect()
 }
 
-/// Codes of one byte whose shapes are only numbered, and by the code itself: `a65` for 65, which is `A`.
-fn numbered(document: &Document, font: &Dict) -> BTreeMap<u32, String> {
-    let differences = child(document, font, "Encoding").and_then(|encoding| {
-        let differences = document.resolve(encoding.get("Differences")?).ok()?;
-        differences.as_array().map(<[Object]>::to_vec)
-    });
-    let (mut code, mut texts) = (0, BTreeMap::new());
-    for item in differences.unwrap_or_default() {
-        match document.resolve(&item) {
+/// Codes of one byte: what the file itself names is left out.
+fn simple(document: &Document, font: &Dict) -> Texts {
+    let encoding = child(document, font, "Encoding");
+    let differences = encoding.as_ref().map(|encoding| differences(document, encoding)).unwrap_or_default();
+    let has_base = match encoding {
+        Some(encoding) => encoding.get("BaseEncoding").is_some(),
+        None => font.get("Encoding").is_some(),
+    };
+    let mut texts = if has_base { Texts::new() } else { built_in(document, font).unwrap_or_default() };
+    for (code, name) in differences {
+        texts.remove(&code);
+        if is_number(&name, code) && glyph_to_text(&name).is_none() {
+            let letter = u8::try_from(code).ok().and_then(win_ansi);
+            texts.extend(letter.map(|letter| (code, letter.to_string())));
+        }
+    }
+    texts
+}
+
+/// The encoding that a font of the Compact Font Format has of its own; pdfboss knows that of Type 1 fonts.
+fn built_in(document: &Document, font: &Dict) -> Option<Texts> {
+    let descriptor = child(document, font, "FontDescriptor")?;
+    let Object::Stream(file) = document.resolve(descriptor.get("FontFile3")?).ok()? else { return None };
+    let program = decoded(document, &file)?;
+    let face = RawFace::parse(&program, 0).ok();
+    let program = face.as_ref().and_then(|face| face.table(Tag::from_bytes(b"CFF "))).unwrap_or(&program);
+    let font = cff::Table::parse(program)?;
+    let text = |code| glyph_to_text(font.glyph_name(font.glyph_index(code)?)?);
+    Some((0..=u8::MAX).filter_map(|code| Some((u32::from(code), text(code)?))).collect())
+}
+
+/// The codes that the file names, with their names (ISO 32000-1, 9.6.6.1).
+fn differences(document: &Document, encoding: &Dict) -> Vec<(u32, String)> {
+    let differences = encoding.get("Differences").and_then(|differences| document.resolve(differences).ok());
+    let (mut code, mut names) = (0_u32, Vec::new());
+    for item in differences.as_ref().and_then(Object::as_array).unwrap_or_default() {
+        match document.resolve(item) {
             Ok(Object::Name(name)) => {
-                if is_number(&name.0, code) && glyph_to_text(&name.0).is_none() {
-                    let letter = u8::try_from(code).ok().and_then(win_ansi);
-                    texts.extend(letter.map(|letter| (code, letter.to_string())));
-                }
+                names.push((code, name.0));
                 code = code.saturating_add(1);
             }
             Ok(number) => code = number.as_int().and_then(|number| u32::try_from(number).ok()).unwrap_or(code),
             Err(_) => {}
         }
     }
-    texts
+    names
 }
 
+/// Whether a name is the number of its code: `a65` for 65, which is `A`.
 fn is_number(name: &str, code: u32) -> bool {
     name.trim_start_matches(|char: char| char.is_ascii_alphabetic()).parse() == Ok(code)
 }
 
 /// The CMap of the letters (ISO 32000-1, 9.10.3).
-fn to_unicode(letters: &Letters) -> Vec<u8> {
-    let digits = 2 * letters.bytes;
+fn to_unicode(bytes: usize, texts: &Texts) -> Vec<u8> {
+    let digits = 2 * bytes;
     let mut map = String::from("1 beginbfchar\n");
-    for (code, text) in &letters.texts {
-        map.push_str(&format!("<{code:0digits$x}> <"));
-        text.encode_utf16().for_each(|unit| map.push_str(&format!("{unit:04x}")));
-        map.push_str(">\n");
+    for (code, text) in texts {
+        map.push_str(&format!("<{code:0digits$x}> <{}>\n", utf16(text)));
     }
     map.push_str("endbfchar\n");
     map.into_bytes()
+}
+
+/// The file's own map, and behind it the letters as ranges: those that come first are preferred.
+fn completed(mut map: Vec<u8>, texts: &Texts) -> Option<Vec<u8>> {
+    let texts: Vec<(u32, &str)> = texts.iter().map(|(code, text)| (*code, text.as_str())).collect();
+    let follows = |before: &(u32, &str), after: &(u32, &str)| {
+        let next = before.1.chars().next().and_then(|letter| char::from_u32(u32::from(letter).checked_add(1)?));
+        after.0 == before.0 + 1 && after.1.chars().next() == next && before.1.len() <= 3 && after.0 & 0xff != 0
+    };
+    let runs: Vec<_> = texts.chunk_by(follows).filter_map(|run| Some((run.first()?, run.last()?.0))).collect();
+    if runs.len() > MAX_RANGES {
+        return None;
+    }
+    map.extend_from_slice(b"\n1 beginbfrange\n");
+    for ((first, text), last) in runs {
+        map.extend_from_slice(format!("<{first:04x}> <{last:04x}> <{}>\n", utf16(text)).as_bytes());
+    }
+    map.extend_from_slice(b"endbfrange\n");
+    Some(map)
+}
+
+fn utf16(text: &str) -> String {
+    text.encode_utf16().map(|unit| format!("{unit:04x}")).collect()
 }
 
 fn child(document: &Document, dict: &Dict, key: &str) -> Option<Dict> {

@@ -88,7 +88,27 @@ fn row_of(row: &[Cell], width: usize) -> String {
 }
 
 fn plain(line: &Line) -> String {
-    line.inlines.iter().map(|inline| inline.text.as_str()).collect()
+    let letters = line.inlines.iter().flat_map(|inline| inline.text.chars());
+    letters.fold(String::new(), |mut out, letter| {
+        match ligature(letter) {
+            Some(letters) => out.push_str(letters),
+            None => out.push(letter),
+        }
+        out
+    })
+}
+
+/// The letters of a ligature (Unicode's U+FB00 to U+FB06): nobody searches for `ﬁnd`.
+fn ligature(letter: char) -> Option<&'static str> {
+    Some(match letter {
+        '\u{fb00}' => "ff",
+        '\u{fb01}' => "fi",
+        '\u{fb02}' => "fl",
+        '\u{fb03}' => "ffi",
+        '\u{fb04}' => "ffl",
+        '\u{fb05}' | '\u{fb06}' => "st",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -144,6 +164,11 @@ mod tests {
         | a\|b |  |
         | sick |  |
         ");
+    }
+
+    #[test]
+    fn ligatures_are_their_letters() {
+        assert_eq!(paragraph(&[line("e\u{fb03}cient \u{fb01}elds")]), "efficient fields");
     }
 
     #[test]

@@ -7,13 +7,19 @@ use std::collections::HashSet;
 use pdfboss_core::{Document, ObjRef, OcState, Page, block_on, map_pages};
 use pdfboss_output::{LayoutOptions, PageLayout, ReadingOrder, Ruling, TextSpan};
 use pdfboss_output::{document_layout_opts, retain_rulings_on_page, retain_spans_on_page};
-use pdfboss_text::{FontCache, extract_spans_and_rulings_reporting_cached_with};
+use pdfboss_text::{FontCache, extract_spans_and_rulings_reporting_cached_with, keeps_glyph_x};
 
-use super::appearance::{self, Appearance};
-use super::fonts::{self, NamedFonts};
+use super::appearance::{self, Appearance, Fields};
+use super::fonts::{self, NamedFonts, Reach};
 
 /// Baselines that are closer than this part of the letters' size are one line.
 const LINE: f32 = 0.5;
+
+/// The room, as a part of the letters' size, from which on it parts words.
+const GAP: f32 = 0.1;
+
+/// What stands for a letter that nothing names.
+const UNKNOWN: char = '\u{fffd}';
 
 /// The pages' layouts, and the annotations whose text is in them.
 pub struct Pages {
@@ -29,10 +35,12 @@ struct Found {
 }
 
 pub fn read(document: &Document) -> Pages {
-    let mut found = found(document, &NamedFonts::new());
-    if found.iter().flat_map(|page| &page.spans).any(|span| span.text.contains('\u{fffd}')) {
-        let named = fonts::named(document);
-        if !named.is_empty() {
+    let mut named = fonts::named(document, Reach::Pages);
+    let mut found = found(document, &named);
+    if found.iter().flat_map(|page| &page.spans).any(|span| span.text.contains(UNKNOWN)) {
+        let before = named.len();
+        named = fonts::named(document, Reach::Everything);
+        if named.len() > before {
             found = self::found(document, &named);
         }
     }
@@ -43,8 +51,7 @@ pub fn read(document: &Document) -> Pages {
 
 fn found(document: &Document, named: &NamedFonts) -> Vec<Found> {
     let layers = document.oc_state();
-    let stale = document.interactive_form().is_some_and(|form| form.need_appearances);
-    let reader = Reader { named, cache: FontCache::default(), layers, stale };
+    let reader = Reader { named, cache: FontCache::default(), layers, fields: Fields::of(document) };
     let pages = map_pages(document, |document, page| Ok(reader.page(document, page)));
     pages.into_iter().map(Result::unwrap_or_default).collect()
 }
@@ -54,20 +61,26 @@ struct Reader<'a> {
     named: &'a NamedFonts,
     cache: FontCache,
     layers: Option<OcState>,
-    /// Whether the appearances of fields are older than their values.
-    stale: bool,
+    fields: Fields,
 }
 
 impl Reader<'_> {
     fn page(&self, document: &Document, page: &Page) -> Found {
         let (mut spans, mut rulings) = self.content(document, page);
-        let mut shown = Vec::new();
-        for Appearance { annotation, page } in appearance::on(document, page, self.stale) {
-            let (own, _) = self.content(document, &page);
-            if own.iter().any(|span| !span.text.trim().is_empty()) {
-                shown.extend(annotation);
-                insert(&mut spans, own);
+        let (mut shown, mut labels) = (Vec::new(), None);
+        for Appearance { annotation, name, page } in appearance::on(document, page, &self.fields) {
+            let (mut own, _) = self.content(document, &page);
+            if own.iter().all(|span| span.text.trim().is_empty()) {
+                continue;
             }
+            let labels = labels.get_or_insert_with(|| letters(spans.iter().map(|span| span.text.as_str())));
+            if let (Some(name), Some(first)) = (name, own.first_mut())
+                && !labels.contains(&letters([name.as_str()]))
+            {
+                label(first, &name);
+            }
+            shown.extend(annotation);
+            insert(&mut spans, own);
         }
         retain_spans_on_page(&mut spans, page);
         retain_rulings_on_page(&mut rulings, page);
@@ -79,15 +92,59 @@ impl Reader<'_> {
         let layers = self.layers.as_ref();
         let order = ReadingOrder::Content;
         let read = extract_spans_and_rulings_reporting_cached_with(source, page, &self.cache, layers, None, order);
-        block_on(read).map(|(spans, rulings, _)| (spans, rulings)).unwrap_or_default()
+        let (mut spans, rulings) = block_on(read).map(|(spans, rulings, _)| (spans, rulings)).unwrap_or_default();
+        spans.iter_mut().for_each(part_at_gaps);
+        (spans, rulings)
     }
 }
 
-/// Puts an annotation's text behind what stands left of it on its line, else before what stands right of it.
+/// The letters and digits alone, to find a name in whatever way it is spaced.
+fn letters<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let letters = texts.into_iter().flat_map(str::chars).filter(|letter| letter.is_alphanumeric());
+    letters.flat_map(char::to_lowercase).collect()
+}
+
+/// Puts a field's name before what it shows.
+fn label(span: &mut TextSpan, name: &str) {
+    let text = format!("{name}: {}", span.text);
+    let named = text.chars().count() - span.text.chars().count();
+    if !span.glyph_x.is_empty() || keeps_glyph_x(&text) {
+        let own = span.text.chars().enumerate().map(|(at, _)| span.glyph_x.get(at).copied().unwrap_or(span.x));
+        span.glyph_x = std::iter::repeat_n(span.x, named).chain(own).collect();
+    }
+    span.text = text;
+}
+
+/// Puts a space behind every unknown letter that takes room, as a space that nothing names does. Those that take none, as
+/// control codes, do not part a word.
+fn part_at_gaps(span: &mut TextSpan) {
+    if !span.text.contains(UNKNOWN) || span.glyph_x.len() != span.text.chars().count() {
+        return;
+    }
+    let ends = span.glyph_x.iter().skip(1).copied().chain([span.end_x]);
+    let (mut text, mut places) = (String::new(), Vec::new());
+    for ((letter, x), end) in span.text.chars().zip(&span.glyph_x).zip(ends) {
+        text.push(letter);
+        places.push(*x);
+        if letter == UNKNOWN && (end - x).abs() > GAP * span.size {
+            text.push(' ');
+            places.push(end);
+        }
+    }
+    (span.text, span.glyph_x) = (text, places.into());
+}
+
+/// Puts an annotation's text behind what stands left of it on its line, else before what stands right of it. What the
+/// page draws at the same place already is not repeated.
 fn insert(spans: &mut Vec<TextSpan>, own: Vec<TextSpan>) {
     let Some(first) = own.first() else { return };
     let beside = |span: &TextSpan| span.rotate == first.rotate && (span.y - first.y).abs() < LINE * first.size;
     let line = || spans.iter().enumerate().filter(|(_, span)| beside(span));
+    let is_drawn =
+        |span: &TextSpan| span.text.trim() == first.text.trim() && span.x < first.end_x && first.x < span.end_x;
+    if line().any(|(_, span)| is_drawn(span)) {
+        return;
+    }
     let left = line().filter(|(_, span)| span.x <= first.x).max_by(|a, b| a.1.x.total_cmp(&b.1.x));
     let right = line().min_by(|a, b| a.1.x.total_cmp(&b.1.x));
     let at = match (left, right) {
