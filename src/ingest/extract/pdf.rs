@@ -199,6 +199,56 @@ mod tests {
         assert_eq!(starts, [(1, 0), (2, 10), (3, 12), (4, 19)]);
     }
 
+    /// A file of these objects, numbered from 1; the first is the catalog. Its page draws `content` with the fonts `F` (6).
+    fn file(content: &str, further: &[&str]) -> Vec<u8> {
+        let stream = format!("<</Length {}>>stream\n{content}\nendstream", content.len());
+        let page = "<</Type/Page/Parent 2 0 R/MediaBox[0 0 400 400]/Contents 4 0 R/Annots 5 0 R/Resources<</Font<</F 6 0 R>>>>>>";
+        let first =
+            ["<</Type/Catalog/Pages 2 0 R/AcroForm 5 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>", page, &stream];
+        let objects = first.into_iter().chain(further.iter().copied());
+        let objects = (1..).zip(objects).map(|(number, object)| format!("{number} 0 obj\n{object}\nendobj\n"));
+        format!("%PDF-1.7\n{}trailer<</Root 1 0 R>>", objects.collect::<String>()).into_bytes()
+    }
+
+    fn text_of(file: &[u8]) -> String {
+        extract(file, &ExtractOptions::default()).unwrap().text
+    }
+
+    #[test]
+    fn what_annotations_show_stands_where_they_lie() {
+        let content = "BT /F 12 Tf 20 300 Td (Order:) Tj ET BT /F 12 Tf 20 200 Td (Last line) Tj ET";
+        let shown =
+            "<</Type/XObject/Subtype/Form/BBox[0 0 200 20]/Length 29>>stream\nBT /F 12 Tf (No. 4471) Tj ET \nendstream";
+        let stamp = "<</Type/Annot/Subtype/Stamp/Rect[70 300 270 320]/AP<</N 7 0 R>>>>";
+        let hidden = "<</Type/Annot/Subtype/Stamp/F 2/Rect[70 200 270 220]/AP<</N 7 0 R>>>>";
+        let font = "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>";
+        let file = file(content, &[&format!("[{stamp}{hidden}]"), font, shown]);
+        assert_eq!(text_of(&file), "Order: No. 4471\nLast line");
+    }
+
+    #[test]
+    fn letters_are_known_without_a_map_where_the_font_tells_them() {
+        let composite = |encoding: &str, ordering: &str, more: &str| {
+            let info = format!("/CIDSystemInfo<</Registry(Adobe)/Ordering({ordering})/Supplement 0>>");
+            let inner = format!("<</Type/Font/Subtype/CIDFontType2/BaseFont/Arial{info}{more}>>");
+            format!("<</Type/Font/Subtype/Type0/BaseFont/Arial/Encoding/{encoding}/DescendantFonts[{inner}]")
+        };
+        let table = "<</Length 2>>stream\n\0\0\nendstream";
+        let japanese = composite("90ms-RKSJ-H", "Japan1", "") + ">>";
+        let identity = composite("Identity-H", "Identity", "/CIDToGIDMap 7 0 R") + "/ToUnicode/Identity-H>>";
+        let unembedded = composite("Identity-H", "Identity", "") + ">>";
+        let numbered = "<</Type/Font/Subtype/Type1/BaseFont/Own/Encoding<</Differences[72/a72 105/a105]>>>>".to_owned();
+        for (font, codes, text) in [
+            (japanese, "93fa967b", "日本"),
+            (identity, "00480069", "Hi"),
+            (unembedded, "002b004c", "Hi"),
+            (numbered, "4869", "Hi"),
+        ] {
+            let file = file(&format!("BT /F 12 Tf 20 300 Td <{codes}> Tj ET"), &["[]", &font, table]);
+            assert_eq!(text_of(&file), text, "{font}");
+        }
+    }
+
     #[test]
     fn text_of_unknown_letters_is_no_text() {
         assert!(is_unreadable("\u{fffd}\u{fffd} \u{fffd}a"));

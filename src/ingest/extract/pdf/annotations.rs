@@ -4,20 +4,30 @@
 
 use std::collections::{HashMap, HashSet};
 
-use pdfboss_core::{Annotation, ButtonKind, Document, FieldType, FormField, ObjRef, Page};
+use pdfboss_core::{Annotation, ButtonKind, Document, FieldType, FormField, ObjRef, Object, Page};
 
 /// A line for each filled field and each note of every page that is not among `shown`, in the order of the page's
 /// annotations. Of a list that shows all its choices, the line tells those that were chosen.
 pub fn lines(document: &Document, shown: &HashSet<ObjRef>) -> Vec<Vec<String>> {
-    let pages: Vec<Option<Page>> =
-        (0..document.flattened_page_count()).map(|index| document.page(index).ok()).collect();
-    if !pages.iter().flatten().any(|page| page.dict().get("Annots").is_some()) {
+    let pages = (0..document.flattened_page_count()).map(|index| document.page(index).ok());
+    let pages: Vec<Option<Page>> = pages.map(|page| page.filter(|page| may_have_lines(document, page))).collect();
+    if pages.iter().all(Option::is_none) {
         return Vec::new();
     }
     let fields = document.form_fields();
     let widgets = fields.iter().flat_map(|field| field.widgets.iter().map(move |each| (each.object, field)));
     let mut lines = Lines { by_widget: widgets.collect(), shown, told: HashSet::new() };
     pages.iter().map(|page| page.as_ref().map_or_else(Vec::new, |page| lines.of_page(document, page))).collect()
+}
+
+/// Whether there are fields or notes on the page, and not only links, which take long to read.
+fn may_have_lines(document: &Document, page: &Page) -> bool {
+    let annotations = page.dict().get("Annots").and_then(|named| document.resolve(named).ok());
+    let annotations = annotations.as_ref().and_then(Object::as_array).unwrap_or_default();
+    annotations.iter().filter_map(|annotation| document.resolve(annotation).ok()).any(|annotation| {
+        let subtype = annotation.as_dict().and_then(|dict| dict.get_name("Subtype"));
+        subtype.is_some_and(|subtype| matches!(subtype.0.as_str(), "Widget" | "FreeText"))
+    })
 }
 
 struct Lines<'a> {

@@ -24,6 +24,12 @@ const MAX_DEPTH: usize = 8;
 /// Fonts beyond this stay as they are: a map may take a megabyte.
 const MAX_FONTS: usize = 256;
 
+/// The orderings of Adobe's character collections (ISO 32000-1, 9.7.5.2).
+const COLLECTIONS: [&[u8]; 5] = [b"Japan1", b"GB1", b"CNS1", b"Korea1", b"KR"];
+
+/// The map that makes every code its own letter.
+const IDENTITY: &[u8] = b"1 beginbfrange\n<0000> <ffff> <0000>\nendbfrange\n";
+
 /// Ranges are searched one by one for every letter: more would make pages slow.
 const MAX_RANGES: usize = 4096;
 
@@ -114,18 +120,34 @@ impl Search<'_> {
 
 /// A map to Unicode for the font, if it needs one and its letters are known.
 fn map(document: &Document, font: &Dict, reach: Reach) -> Option<Vec<u8>> {
-    let is_composite = font.get_name("Subtype").is_some_and(|name| name.0 == "Type0");
     let stated = Stated::of(document, font, reach)?;
-    let (bytes, texts) = match is_composite {
-        true => (2, composite(document, font, &stated)?),
-        false => (1, simple(document, font)),
-    };
-    match stated {
-        _ if texts.is_empty() => None,
-        Stated::Map(map) if is_composite => completed(map, &texts),
-        Stated::Map(_) => None,
-        Stated::Nothing | Stated::Identity => Some(to_unicode(bytes, &texts)),
+    let is_composite = font.get_name("Subtype").is_some_and(|name| name.0 == "Type0");
+    if !is_composite {
+        let texts = simple(document, font);
+        return (!texts.is_empty() && !matches!(stated, Stated::Map(_))).then(|| to_unicode(1, &texts));
     }
+    let descendants = document.resolve(font.get("DescendantFonts")?).ok()?;
+    let descendant = document.resolve(descendants.as_array()?.first()?).ok()?;
+    let descendant = descendant.as_dict()?;
+    if is_of_collection(document, descendant) {
+        return None;
+    }
+    if matches!(stated, Stated::Identity) && shapes(document, descendant).is_some() {
+        // The shapes are chosen by a table of their own, so that the codes can be letters.
+        return Some(IDENTITY.to_vec());
+    }
+    let texts = composite(document, font, descendant).filter(|texts| !texts.is_empty())?;
+    match stated {
+        Stated::Map(map) => completed(map, &texts),
+        Stated::Nothing | Stated::Identity => Some(to_unicode(2, &texts)),
+    }
+}
+
+/// Whether its characters are numbered as in one of Adobe's collections, whose letters pdfboss knows.
+fn is_of_collection(document: &Document, descendant: &Dict) -> bool {
+    let ordering = child(document, descendant, "CIDSystemInfo")
+        .and_then(|info| document.resolve(info.get("Ordering")?).ok()?.as_str_bytes().map(<[u8]>::to_vec));
+    ordering.is_some_and(|ordering| COLLECTIONS.contains(&ordering.as_slice()))
 }
 
 /// What the file says about the letters of a font.
@@ -158,15 +180,8 @@ impl Stated {
 }
 
 /// Codes of two bytes, by the shape that each stands for.
-fn composite(document: &Document, font: &Dict, stated: &Stated) -> Option<Texts> {
-    let descendants = document.resolve(font.get("DescendantFonts")?).ok()?;
-    let descendant = document.resolve(descendants.as_array()?.first()?).ok()?;
-    let descendant = descendant.as_dict()?;
+fn composite(document: &Document, font: &Dict, descendant: &Dict) -> Option<Texts> {
     let shapes = shapes(document, descendant);
-    if matches!(stated, Stated::Identity) && shapes.is_some() {
-        // The shapes are chosen by a table of their own, so that the codes can be letters.
-        return Some((1..=0xffff).filter_map(|code| Some((code, char::from_u32(code)?.to_string()))).collect());
-    }
     let texts = shape_texts(document, font, descendant)?;
     let encoding = block_on(type0_encoding(&Immediate(document), font));
     let shape = |code: u32| {
@@ -337,4 +352,40 @@ fn child(document: &Document, dict: &Dict, key: &str) -> Option<Dict> {
 
 fn decoded(document: &Document, stream: &Stream) -> Option<Vec<u8>> {
     block_on(decoded_stream_data_with(Immediate(document), stream)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_is_completed_behind_what_it_says() {
+        let texts = Texts::from([(1, "a".to_owned()), (2, "b".to_owned()), (4, "ffi".to_owned()), (5, "d".to_owned())]);
+        let map = completed(b"1 beginbfchar <0001> <0058> endbfchar".to_vec(), &texts).unwrap();
+        let added =
+            "1 beginbfrange\n<0001> <0002> <0061>\n<0004> <0004> <006600660069>\n<0005> <0005> <0064>\nendbfrange\n";
+        assert_eq!(String::from_utf8(map).unwrap(), format!("1 beginbfchar <0001> <0058> endbfchar\n{added}"));
+    }
+
+    #[test]
+    fn only_known_families_have_the_order_of_the_macintosh() {
+        let font = |name: &str| {
+            let mut font = Dict::new();
+            font.insert(Name("BaseFont".to_owned()), Object::Name(Name(name.to_owned())));
+            font
+        };
+        for known in ["ArialMT", "Arial,Bold", "Times New Roman", "TimesNewRomanPS-BoldMT", "CourierNewPSMT", "Verdana"]
+        {
+            assert!(is_mac_ordered(&font(known)), "{known}");
+        }
+        assert!(!is_mac_ordered(&font("Calibri")) && !is_mac_ordered(&font("ArialNarrow")));
+        let order = mac_order();
+        assert_eq!([3, 36, 68, 98].map(|shape| order[&shape].as_str()), [" ", "A", "a", "Ä"]);
+    }
+
+    #[test]
+    fn broken_fonts_tell_nothing() {
+        assert!(program_texts(b"\0\x01\0\0\0\xffcmap").is_none_or(|texts| texts.is_empty()));
+        assert!(program_texts(b"").is_none_or(|texts| texts.is_empty()));
+    }
 }
