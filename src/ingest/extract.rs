@@ -20,6 +20,7 @@ mod html;
 mod legacy;
 pub mod limits;
 mod markdown;
+mod mathml;
 #[cfg(test)]
 mod mutations;
 pub mod ocr;

@@ -1,18 +1,19 @@
 //! HTML to Markdown: the main content without menus and footers where a page has one, else the whole body.
 //!
-//! Nesting is limited before anything parses the page (`nesting`). Links keep their text and lose their address, which
-//! would only dilute what is embedded and searched; pictures keep their description.
+//! Nesting is limited before anything parses the page (`nesting`). Main content is what Mozilla's Readability finds, or
+//! what the page says it is (`main`); `reader` and `table` make blocks of it, as of every other format.
 
 mod nesting;
+mod reader;
+mod table;
 
+use dom_query::Document;
 use dom_smoothie::{Config, Readability};
 use encoding_rs::Encoding;
-use htmd::element_handler::{HandlerResult, Handlers};
-use htmd::options::{BrStyle, BulletListMarker, Options};
-use htmd::{Element, HtmlToMarkdown};
 
+use self::reader::{Content, Scope};
 use super::canonical::canonical;
-use super::{Extracted, text};
+use super::{Extracted, blocks, text};
 
 /// The most elements that main content is looked for in; beyond it the whole body is taken. The search is some ten
 /// passes over the tree.
@@ -25,103 +26,60 @@ const LITTLE_BYTES: usize = 600;
 /// Nor is main content that leaves out more than this share of the page: it found one part of several.
 const LITTLE_SHARE: f64 = 0.15;
 
+/// However little it is, it is all if it has so much of the text outside of links, and every heading and table.
+const MOST_SHARE: f64 = 0.8;
+
 /// Where a page may declare its encoding (HTML standard, "prescan a byte stream").
 const PRESCAN_BYTES: usize = 1024;
 
 /// The page as Markdown.
 pub fn extract(bytes: &[u8]) -> Extracted {
-    let page = nesting::limited(&canonical(&decode(bytes)));
-    let article = article(&page);
-    let body = to_markdown(&page);
-    let (title, text) = match article {
+    let page = Document::from(nesting::limited(&canonical(&decode(bytes))));
+    let body = body(&page);
+    let (title, content) = match article(page) {
         Some((title, main)) if is_enough(&main, &body) => (title, main),
         Some((title, _)) => (title, body),
         None => (None, body),
     };
-    Extracted { title, text: canonical(&unescape(&text)), markdown: true, ..Extracted::default() }
+    let text = canonical(&blocks::markdown(&content.blocks));
+    Extracted { title, text, markdown: true, ..Extracted::default() }
 }
 
 /// All of a page that is known to be content, as a chapter of a book or the body of a mail.
 pub fn whole(bytes: &[u8]) -> String {
-    let page = nesting::limited(&canonical(&decode(bytes)));
-    canonical(&unescape(&to_markdown(&page)))
+    let page = Document::from(nesting::limited(&canonical(&decode(bytes))));
+    canonical(&blocks::markdown(&reader::read(&page.root(), Scope::Whole).blocks))
 }
 
-fn is_enough(main: &str, body: &str) -> bool {
-    main.len() >= LITTLE_BYTES && main.len() as f64 >= LITTLE_SHARE * body.len() as f64
+fn is_enough(main: &Content, body: &Content) -> bool {
+    let share = |of: usize| main.text as f64 / of.max(1) as f64;
+    let is_much = main.text >= LITTLE_BYTES && share(body.text) >= LITTLE_SHARE;
+    let is_most = main.text <= body.text && share(body.text - body.linked) >= MOST_SHARE;
+    is_much || (is_most && main.headings_and_tables() >= body.headings_and_tables())
 }
 
-/// Title and main content, as Mozilla's Readability finds them.
-fn article(page: &str) -> Option<(Option<String>, String)> {
-    let config = Config { max_elements_to_parse: MAX_ELEMENTS, ..Config::default() };
-    let article = Readability::new(page, None, Some(config)).ok()?.parse().ok()?;
-    let title = article.title.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some(((!title.is_empty()).then_some(title), to_markdown(&article.content)))
-}
-
-fn to_markdown(html: &str) -> String {
-    let options = Options {
-        bullet_list_marker: BulletListMarker::Dash,
-        ul_bullet_spacing: 1,
-        ol_number_spacing: 1,
-        br_style: BrStyle::Backslash,
-        ..Options::default()
+/// What the page calls its main part, if there is one with more than a little, or everything but headers and footers.
+fn body(page: &Document) -> Content {
+    let all = reader::read(&page.root(), Scope::Content);
+    let parts = page.select("main, [role=main]");
+    let main = match parts.nodes() {
+        [main] => reader::read(main, Scope::Whole),
+        _ => return all,
     };
-    let converter = HtmlToMarkdown::builder()
-        .options(options)
-        .skip_tags(vec!["head", "script", "style", "template", "noscript", "svg", "iframe", "nav", "button", "select"])
-        .add_handler(vec!["a"], |handlers: &dyn Handlers, element: Element| Some(handlers.walk_children(element.node)))
-        .add_handler(vec!["img"], |_: &dyn Handlers, element: Element| Some(description(&element)))
-        .build();
-    converter.convert(html).unwrap_or_default()
+    if main.text as f64 >= LITTLE_SHARE * all.text as f64 { main } else { all }
 }
 
-fn description(picture: &Element) -> HandlerResult {
-    let alt = picture.attrs.iter().find(|attribute| &*attribute.name.local == "alt");
-    HandlerResult::from(alt.map(|alt| alt.value.trim().to_owned()).unwrap_or_default())
-}
-
-/// htmd escapes what Markdown could mistake for markup; a reader and a search want `max_tokens`, not `max\_tokens`.
-/// Escapes that keep a line from becoming a heading, list or quote stay, and so does code, where nothing is escaped.
-pub fn unescape(markdown: &str) -> String {
-    let mut out = String::with_capacity(markdown.len());
-    let mut fenced = false;
-    for line in markdown.split_inclusive('\n') {
-        let fence = line.trim_start().starts_with("```");
-        match fenced || fence {
-            true => out.push_str(line),
-            false => unescape_line(line, &mut out),
-        }
-        fenced ^= fence;
+/// Title and main content, as Mozilla's Readability finds them. It makes headings of the first level ones of the second,
+/// since it takes the first for titles of sites; so they are told which they were.
+fn article(page: Document) -> Option<(Option<String>, Content)> {
+    for heading in page.select("h1").nodes() {
+        heading.set_attr(reader::LEVEL, "1");
     }
-    out
-}
-
-fn unescape_line(line: &str, out: &mut String) {
-    let (mut rest, mut code) = (line, false);
-    while let Some(at) = rest.find(['\\', '`', '&']) {
-        out.push_str(&rest[..at]);
-        let found = &rest[at..];
-        let (take, put) = match found.as_bytes() {
-            [b'`', ..] => {
-                code = !code;
-                (1, "`")
-            }
-            [b'\\', b'_' | b'*' | b'[' | b']' | b'\\', ..] if !code => (2, &found[1..2]),
-            [b'\\', b'`', ..] if !code => (2, "\\`"),
-            _ if !code => entity(found),
-            _ => (1, &found[..1]),
-        };
-        out.push_str(put);
-        rest = &found[take..];
-    }
-    out.push_str(rest);
-}
-
-fn entity(found: &str) -> (usize, &str) {
-    let entities = [("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
-    let known = entities.into_iter().find(|(entity, _)| found.starts_with(entity));
-    known.map_or((1, &found[..1]), |(entity, char)| (entity.len(), char))
+    let config = Config { max_elements_to_parse: MAX_ELEMENTS, ..Config::default() };
+    let article = Readability::with_document(page, None, Some(config)).ok()?.parse().ok()?;
+    let title = article.title.split_whitespace().collect::<Vec<_>>().join(" ");
+    let content = Document::from(article.content);
+    Some(((!title.is_empty()).then_some(title), reader::read(&content.root(), Scope::Whole)))
 }
 
 fn decode(bytes: &[u8]) -> String {
@@ -142,61 +100,4 @@ fn declared(bytes: &[u8]) -> Option<&'static Encoding> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn markdown(html: &str) -> String {
-        extract(html.as_bytes()).text
-    }
-
-    #[test]
-    fn a_short_page_is_kept_whole_with_its_structure() {
-        let page = "<html><head><title>Leave policy</title></head><body><h1>Leave</h1><p>Ask <a href='/x'>your lead</a>.</p>\
-                    <ul><li>Annual</li><li>Sick</li></ul>\
-                    <table><tr><th>Kind</th><th>Days</th></tr><tr><td>Annual</td><td>30</td></tr></table></body></html>";
-        let extracted = extract(page.as_bytes());
-        assert_eq!(extracted.title.as_deref(), Some("Leave policy"));
-        assert!(extracted.markdown);
-        insta::assert_snapshot!(extracted.text, @"
-        # Leave
-
-        Ask your lead.
-
-        - Annual
-        - Sick
-
-        | Kind   | Days |
-        | ------ | ---- |
-        | Annual | 30   |
-        ");
-    }
-
-    #[test]
-    fn an_article_is_found_among_menus() {
-        let paragraph =
-            "<p>The quarterly report says, with many words and a few commas, that revenue grew by a tenth.</p>";
-        let menu =
-            "<nav><ul><li><a href='/'>Home</a></li></ul></nav><div class='sidebar'><a href='/a'>Advert</a></div>";
-        let page = format!("<body>{menu}<article>{}</article><footer>Imprint</footer></body>", paragraph.repeat(20));
-        let text = markdown(&page);
-        assert!(text.contains("revenue grew by a tenth"));
-        assert!(!text.contains("Advert") && !text.contains("Home"), "{text}");
-    }
-
-    #[test]
-    fn identifiers_keep_their_underscores_and_signs() {
-        let page = "<p>Set max_tokens to &lt;512&gt; &amp; call f(a*b)[0].</p><pre><code>a\\_b &lt; c</code></pre>";
-        assert_eq!(markdown(page), "Set max_tokens to <512> & call f(a*b)[0].\n\n```\na\\_b < c\n```");
-    }
-
-    #[test]
-    fn scripts_and_styles_are_no_text() {
-        assert_eq!(markdown("<style>p{}</style><script>alert(1)</script><p>Hello.</p>"), "Hello.");
-    }
-
-    #[test]
-    fn a_declared_encoding_is_used() {
-        let page = b"<html><head><meta charset=\"iso-8859-2\"></head><body><p>\xb1\xe6\xea</p></body></html>";
-        assert_eq!(extract(page).text, "ąćę");
-    }
-}
+mod tests;

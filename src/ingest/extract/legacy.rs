@@ -8,7 +8,7 @@ use office_oxide::doc::{DocDocument, DocError};
 use office_oxide::ppt::{PptDocument, PptError};
 
 use super::canonical::canonical;
-use super::{ContentType, ExtractFailure, Extracted, html};
+use super::{ContentType, ExtractFailure, Extracted};
 
 /// The document as Markdown.
 pub fn extract(bytes: &[u8], content_type: ContentType) -> Result<Extracted, ExtractFailure> {
@@ -45,7 +45,7 @@ fn extracted(properties: Option<&SummaryProperties>, markdown: &str) -> Extracte
     let markdown: Vec<&str> = markdown.lines().filter(|line| line.trim() != PLACEHOLDER).collect();
     Extracted {
         title: title.filter(|title| !title.is_empty()),
-        text: canonical(&html::unescape(&markdown.join("\n"))),
+        text: canonical(&markdown.join("\n")),
         markdown: true,
         ..Extracted::default()
     }

@@ -6,7 +6,6 @@
 
 mod body;
 mod inline;
-mod math;
 mod page;
 mod styles;
 

@@ -57,7 +57,7 @@ fn an_order_keeps_its_header_its_plain_body_and_what_is_attached() {
     To: buyers@customer.example
     Date: 2026-03-02 09:15:00+01:00
 
-    Please read the **letter**.
+    Please read the letter.
 
     #### Attachment: letter.doc
 

@@ -42,8 +42,8 @@ fn chapters_come_in_reading_order_each_on_its_page() {
     # Wiring
 
     | Wire | Signal |
-    | ---- | ------ |
-    | red  | 12 V   |
+    | --- | --- |
+    | red | 12 V |
     | blue | ground |
 
     # Care

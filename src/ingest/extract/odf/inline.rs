@@ -2,9 +2,9 @@
 
 use super::super::ExtractFailure;
 use super::super::blocks::{Block, described, flattened};
+use super::super::mathml;
 use super::super::xml::{self, Node, Tag, Xml};
 use super::body::Reader;
-use super::math;
 
 /// Spaces in a row that one element may stand for.
 const MAX_SPACES: usize = 200;
@@ -111,7 +111,7 @@ impl Reader<'_, '_> {
         let Some(folder) = tag.get("href") else { return Ok(String::new()) };
         let name = format!("{}/content.xml", folder.trim_start_matches("./"));
         let text = xml::part(self.archive, &name)?;
-        text.map_or(Ok(String::new()), |text| math::read(&text))
+        text.map_or(Ok(String::new()), |text| mathml::read(&text))
     }
 }
 

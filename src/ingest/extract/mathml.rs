@@ -1,9 +1,12 @@
-//! Formulas (MathML 3, presentation elements) on one line, as one would type them: `x^2`, `(a+b)/c`.
+//! Formulas (MathML 3, presentation elements) of OpenDocument files and web pages on one line, as one would type them:
+//! `x^2`, `(a+b)/c`.
 
-use super::super::ExtractFailure;
-use super::super::formula::grouped;
-use super::super::xml::{Node, Xml};
-use super::WHAT;
+use super::ExtractFailure;
+use super::formula::grouped;
+use super::xml::{Node, Xml};
+
+/// As failures name it.
+const WHAT: &str = "The formula";
 
 /// The formula that the part `text` is; nothing if it is something else.
 pub fn read(text: &str) -> Result<String, ExtractFailure> {
