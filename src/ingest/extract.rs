@@ -16,6 +16,7 @@ mod email;
 mod encrypted;
 mod epub;
 mod formula;
+mod grid;
 mod html;
 mod legacy;
 pub mod limits;

@@ -25,6 +25,9 @@ const EVEN_SHARE: f64 = 0.5;
 /// At most so much of them may have one cell: sentences have a comma here and there.
 const SINGLE_SHARE: f64 = 0.25;
 
+/// A text of unknown kind is a table if it begins with so many alike.
+const SURE_ROWS: usize = 4;
+
 /// The table as Markdown, or the text as it is.
 pub fn extract(bytes: &[u8]) -> Extracted {
     let decoded = decode(bytes);
@@ -36,6 +39,23 @@ pub fn extract(bytes: &[u8]) -> Extracted {
         Some(text) => Extracted { text, markdown: true, ..Extracted::default() },
         None => Extracted { text: canonical(&decoded), markdown: false, ..Extracted::default() },
     }
+}
+
+/// Whether a text of unknown kind begins as tables do: with a row of names, and rows that all have as many cells.
+pub fn begins_like_table(opening: &str) -> bool {
+    let complete = opening.rsplit_once('\n').map_or("", |(complete, _)| complete);
+    let Some(delimiter) = sniffed(complete) else { return false };
+    let mut rows: Vec<StringRecord> = Vec::new();
+    for_each_row(complete, delimiter, SAMPLE_ROWS, |row| {
+        rows.push(row.clone());
+        true
+    });
+    let Some(names) = rows.first() else { return false };
+    let least = if delimiter == b',' { 3 } else { 2 };
+    rows.len() >= SURE_ROWS
+        && names.len() >= least
+        && names.iter().all(|name| !name.trim().is_empty())
+        && rows.iter().all(|row| row.len() == names.len())
 }
 
 /// Valid UTF-8 is not copied, unless its NULs say UTF-16.
@@ -152,6 +172,20 @@ mod tests {
         assert_eq!(markdown(b"Item\tPrice, EUR\nVane\t1,200\nMast; long\t30"), expected);
         assert_eq!(markdown(b"Item|Price, EUR\nVane|1,200\nMast; long|30"), expected);
         assert_eq!(markdown(b"sep=:\nItem:Price, EUR\nVane:1,200\nMast; long:30"), expected);
+    }
+
+    #[test]
+    fn a_table_is_known_without_a_name() {
+        for table in ["a,b,c\n1,2,3\n4,5,6\n,,\n7", "a\tb\n1\t2\n\"3\n4\"\t4\n5\t6\n"] {
+            assert!(begins_like_table(table), "{table}");
+        }
+        for other in [
+            "Dear all, it is cold.\nWe close, now.\nBye, all.\nA, B\n",
+            "int a;\nint b;\nint c;\nint d;\n",
+            "a,b,c\n1,2,3\n",
+        ] {
+            assert!(!begins_like_table(other), "{other}");
+        }
     }
 
     #[test]

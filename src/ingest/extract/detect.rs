@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::containers::OLE;
 use self::names::{by_mime, by_name};
+use super::csv::begins_like_table;
 use super::text::{decode, is_text};
 
 /// A format that can be extracted.
@@ -205,6 +206,7 @@ fn by_words(bytes: &[u8], named: Option<ContentType>) -> Result<ContentType, Uns
         _ if is_html(&opening) => Ok(ContentType::Html),
         _ if is_mail(bytes) => Ok(ContentType::Email),
         Some(ContentType::Rtf) if opening.trim_start().starts_with("{\\") => Ok(ContentType::Rtf),
+        None if begins_like_table(&opening) => Ok(ContentType::Csv),
         Some(ContentType::Pdf) | None => Ok(ContentType::Text),
         // Excel and Word of 2003 also wrote XML, whose words a reader of HTML finds.
         Some(_) if opening.starts_with("<?xml") => Ok(ContentType::Html),
@@ -241,7 +243,9 @@ fn before_html(start: &str) -> Option<&'static str> {
 fn is_mail(bytes: &[u8]) -> bool {
     let start = String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_BYTES)]);
     let complete = start.rsplit_once('\n').map_or("", |(complete, _)| complete);
-    let header = complete.lines().take_while(|line| !line.trim().is_empty());
+    // Programs that keep mails one after the other in a file begin each with such a line.
+    let separator = usize::from(complete.starts_with("From "));
+    let header = complete.lines().skip(separator).take_while(|line| !line.trim().is_empty());
     let mut known: HashSet<&str> = HashSet::new();
     for line in header.filter(|line| !line.starts_with([' ', '\t'])) {
         let Some((name, _)) = line.split_once(':') else { return false };

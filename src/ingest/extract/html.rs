@@ -9,7 +9,7 @@ mod table;
 
 use dom_query::Document;
 use dom_smoothie::{Config, Readability};
-use encoding_rs::Encoding;
+use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 
 use self::reader::{Content, Scope};
 use super::canonical::canonical;
@@ -96,7 +96,8 @@ fn declared(bytes: &[u8]) -> Option<&'static Encoding> {
     let value = value.trim_start().strip_prefix('=')?.trim_start_matches(['"', '\'', ' ']);
     let label: String =
         value.chars().take_while(|char| char.is_ascii_alphanumeric() || "-_:".contains(*char)).collect();
-    Encoding::for_label(label.as_bytes())
+    // What can be read as bytes is not UTF-16, whatever it says.
+    Encoding::for_label(label.as_bytes()).filter(|encoding| *encoding != UTF_16LE && *encoding != UTF_16BE)
 }
 
 #[cfg(test)]

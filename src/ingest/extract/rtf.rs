@@ -4,7 +4,7 @@
 //! and notes of them. Hidden and deleted text, headers and footers, pictures and the instructions of fields are left out;
 //! what a field, an object or a text box shows is kept. Nesting costs a fixed amount of memory, however deep it is.
 
-mod code_page;
+pub mod code_page;
 mod output;
 mod tokens;
 

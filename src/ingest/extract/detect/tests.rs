@@ -63,6 +63,20 @@ fn text_without_a_name_is_html_when_it_begins_like_it_and_else_plain() {
 }
 
 #[test]
+fn what_comes_without_a_name_is_known_by_its_content() {
+    let sent = Some("application/octet-stream");
+    let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    assert_eq!(detect(b"<!-- x --><html><p>Hi", None, sent), Ok(ContentType::Html));
+    assert_eq!(detect(&utf_16("<!DOCTYPE html><p>\u{4e00}\n"), None, sent), Ok(ContentType::Html));
+    assert_eq!(detect(b"Item;Left\nVane;3\nMast;4\nCup;1\n", Some("export"), sent), Ok(ContentType::Csv));
+    assert_eq!(detect(b"Item;Left\nVane;3\nMast;4\nCup;1\n", Some("export.txt"), sent), Ok(ContentType::Text));
+    let mail = b"From a@b.example Mon Mar  2 09:15:00 2026\nX-Status: 1\nSubject: Frost\nFrom: a@b.example\n\nCold.";
+    assert_eq!(detect(mail, None, sent), Ok(ContentType::Email));
+    assert_eq!(detect(b"{\"a\": 1}\n{\"a\": 2}\n", Some("lines.jsonl"), sent), Ok(ContentType::Json));
+    assert_eq!(of(&zip(&[("word/document.xml", b"")], false), "letter.txt"), ContentType::Docx);
+}
+
+#[test]
 fn pictures_archives_and_programs_are_refused_by_name() {
     assert_eq!(refused(b"\x89PNG\r\n\x1a\n....", "report.pdf"), "a picture (PNG)");
     assert_eq!(refused(&zip(&[("frost.txt", b"x")], false), "frost.zip"), "a ZIP archive");
