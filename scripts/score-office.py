@@ -2,7 +2,7 @@
 """Compares the text that Almanac extracts from office documents with what pandoc's test suite says is in them.
 
     pip install markdown-it-py==4.3.0
-    scripts/score-office.py FOLDER [--almanac target/release/almanac] [--each] [--except NAME.docx]
+    scripts/score-office.py FOLDER [--almanac target/release/almanac] [--each] [--except NAME.docx] [--pandoc pandoc]
     scripts/score-office.py --self-test
 
 FOLDER holds documents and, beside a document, its structure in pandoc's native form under the same name
@@ -19,16 +19,23 @@ What pandoc takes from title paragraphs into a docx document's metadata counts a
 
 The latter three are over all documents of a format together, as most documents have none of them. A document without a
 .native is only counted: read, without text, failed.
+
+With --pandoc the installed pandoc reads each document, too. Where its words have little to do with those of the .native
+(an F1 below 0.5), that is of another document of the same name, and is not compared with; documents without a .native are
+compared with what pandoc reads, and scored apart. What pandoc leaves out counts against us there: text boxes, titles.
 """
 
 import argparse
 import collections
 import pathlib
 import re
+import subprocess
 import sys
 
 import extract_worker
 
+# What pandoc calls the formats that it reads.
+PANDOC = {"docx": "docx", "odt": "odt", "rtf": "rtf", "epub": "epub"}
 MIME = {
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
@@ -298,44 +305,69 @@ def extract(worker, path):
     return (text, None) if "Ok" in head else (None, head["Err"]["code"])
 
 
+def read_by_pandoc(pandoc, path):
+    """The structure as this pandoc reads it, or nothing."""
+    if not pandoc or path.suffix[1:] not in PANDOC:
+        return None
+    command = [pandoc, "--standalone", "--from", PANDOC[path.suffix[1:]], "--to", "native", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return of_native(done.stdout, path.suffix == ".docx") if done.returncode == 0 else None
+
+
+def expectation(path, pandoc):
+    """What a document holds, and whether its .native says so."""
+    native = path.with_suffix(".native")
+    read = read_by_pandoc(pandoc, path)
+    if native.exists():
+        stated = of_native(native.read_text("utf-8"), path.suffix == ".docx")
+        likeness = f1(read.words, stated.words) if read and read.words else None
+        if likeness is None or likeness >= 0.5:
+            return stated, True
+    return read, False
+
+
 def f1(found, expected):
     common = sum((collections.Counter(found) & collections.Counter(expected)).values())
     total = len(found) + len(expected)
     return 2 * common / total if total else None
 
 
-def score(folder, almanac, each, left_out):
+def score(folder, almanac, each, left_out, pandoc):
     formats, worker = {}, extract_worker.Worker(almanac)
     for path in sorted(folder.iterdir()):
         kind = path.suffix[1:]
         if kind not in MIME or path.name in left_out:
             continue
-        result = formats.setdefault(kind, {"files": 0, "failures": [], "scored": []})
+        result = formats.setdefault(kind, {"files": 0, "failures": [], "scored": [], "compared": []})
         result["files"] += 1
         text, failure = extract(worker, path)
         if failure:
             result["failures"].append(f"{path.name} ({failure})")
-        native = path.with_suffix(".native")
-        if native.exists():
-            result["scored"].append((path.name, of_markdown(text or ""), of_native(native.read_text("utf-8"), kind == "docx")))
+        expected, is_stated = expectation(path, pandoc)
+        if expected:
+            scored = (path.name, of_markdown(text or ""), expected)
+            result["scored" if is_stated else "compared"].append(scored)
     for kind, result in formats.items():
-        report(kind, result, each)
+        print(f"{kind}: {result['files']} files" + (f"; failed: {', '.join(result['failures'])}" if result["failures"] else ""))
+        report("with a .native", result["scored"], each)
+        report("against the installed pandoc", result["compared"], each)
 
 
-def report(kind, result, each):
+def report(name, documents, each):
+    if not documents:
+        return
+    print(f" {name}, {len(documents)} documents")
     if each:
-        for name, found, expected in result["scored"]:
+        for name, found, expected in documents:
             shown = {part: f1(getattr(found, part), getattr(expected, part)) for part in ("words",) + STRUCTURES}
             print(f"  {name:45}" + "".join(f"{part} {value:.3f}  " for part, value in shown.items() if value is not None))
-    texts = [f1(found.words, expected.words) for _, found, expected in result["scored"]]
+    texts = [f1(found.words, expected.words) for _, found, expected in documents]
     texts = [value for value in texts if value is not None]
-    print(f"{kind}: {result['files']} files, {len(result['scored'])} with a structure to compare with"
-          + (f"; failed: {', '.join(result['failures'])}" if result["failures"] else ""))
     if texts:
         print(f"  text      {sum(texts) / len(texts):.3f}  ({len(texts)} documents)")
     for part in STRUCTURES:
-        found = [(name, value) for name, content, _ in result["scored"] for value in getattr(content, part)]
-        expected = [(name, value) for name, _, content in result["scored"] for value in getattr(content, part)]
+        found = [(name, value) for name, content, _ in documents for value in getattr(content, part)]
+        expected = [(name, value) for name, _, content in documents for value in getattr(content, part)]
         value = f1(found, expected)
         if value is not None:
             print(f"  {part:9} {value:.3f}  ({len(expected)} expected, {len(found)} found)")
@@ -369,13 +401,14 @@ def main():
     parser.add_argument("--each", action="store_true", help="print the scores of each document")
     parser.add_argument("--except", dest="left_out", action="append", default=[], metavar="NAME",
                         help="leave a document out")
+    parser.add_argument("--pandoc", help="a pandoc, to compare with and to know a .native of another document by")
     parser.add_argument("--self-test", action="store_true", help="test the parsers and the score, read no document")
     arguments = parser.parse_args()
     if arguments.self_test:
         return self_test()
     if arguments.folder is None:
         parser.error("the folder of documents is missing")
-    score(arguments.folder, arguments.almanac, arguments.each, arguments.left_out)
+    score(arguments.folder, arguments.almanac, arguments.each, arguments.left_out, arguments.pandoc)
 
 
 if __name__ == "__main__":

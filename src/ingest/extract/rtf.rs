@@ -139,6 +139,7 @@ impl Reader {
         match closed {
             Some(Destination::Note) if self.group().destination != Destination::Note => self.output.end_note(),
             Some(Destination::Styles) => self.end_style(),
+            Some(Destination::Body) if self.group().destination == Destination::Skipped => self.output.part_lines(),
             _ => {}
         }
     }
@@ -203,7 +204,11 @@ impl Reader {
     }
 
     fn word(&mut self, name: &str, number: Option<i32>) -> Result<(), ExtractFailure> {
-        if let Some(destination) = destination(name, self.group().destination) {
+        let outer = self.group().destination;
+        if let Some(destination) = destination(name, outer) {
+            if (outer, destination) == (Destination::Skipped, Destination::Body) {
+                self.output.part_lines();
+            }
             self.change(|group| group.destination = destination);
             return Ok(());
         }
@@ -217,7 +222,7 @@ impl Reader {
             None => {
                 self.text_word(name, number);
                 self.look_word(name, number);
-                self.table_word(name)?;
+                self.table_word(name, number.unwrap_or(0))?;
             }
         }
         Ok(())
@@ -298,6 +303,8 @@ impl Reader {
             "intbl" => self.change(|group| group.paragraph.in_table = true),
             "itap" => self.change(|group| group.paragraph.in_table = value > 0),
             "ls" => self.change(|group| group.paragraph.in_list = value > 0),
+            "li" => self.change(|group| group.paragraph.indent = value),
+            "fi" => self.change(|group| group.paragraph.first_indent = value),
             "ilvl" => self.change(|group| group.paragraph.level = u8::try_from(value).unwrap_or(0)),
             _ => {}
         }
@@ -315,12 +322,14 @@ impl Reader {
     }
 
     /// Words that end paragraphs, cells and rows.
-    fn table_word(&mut self, name: &str) -> Result<(), ExtractFailure> {
+    fn table_word(&mut self, name: &str, value: i32) -> Result<(), ExtractFailure> {
         match (name, self.group().destination) {
             ("par" | "sect" | "page" | "column", _) => self.end_paragraph(),
             ("cell", Destination::Body) => self.output.end_cell()?,
             ("nestcell", Destination::Body) => self.output.paragraph.push(' '),
             ("row", Destination::Body) => self.output.end_row(),
+            ("trowd", Destination::Body) => self.output.define_row(),
+            ("cellx", Destination::Body) => self.output.define_cell(value),
             _ => {}
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::WHAT;
 const MAX_CHAIN: usize = 32;
 
 const CODE: [&str; 4] = ["preformatted text", "source code", "source text", "code"];
-const QUOTE: [&str; 3] = ["quotations", "quote", "block quotation"];
+const QUOTE: [&str; 5] = ["quotations", "quote", "intense quote", "block text", "block quotation"];
 
 /// What stands under a title, whose style has the title's ancestors.
 const UNDER_TITLE: [&str; 3] = ["subtitle", "author", "date"];

@@ -85,6 +85,28 @@ fn tables_without_ends_and_within_tables_lose_no_words() {
 }
 
 #[test]
+fn wide_cells_keep_the_others_in_their_columns() {
+    let body = r"\trowd\cellx100\cellx200\cellx300\intbl a\cell b\cell c\cell\row
+        \trowd\cellx210\cellx300\intbl wide\cell d\cell\row\trowd\cellx100\cellx300\intbl e{\listtext\u8226 ?\tab}\cell f\cell\row";
+    assert_eq!(markdown(body), "| a | b | c |\n| --- | --- | --- |\n| wide |  | d |\n| - e | f |  |");
+    let flood = format!(r"{}\intbl a\cell\row", r"\cellx9".repeat(100_000));
+    assert_eq!(markdown(&flood), "| a |\n| --- |");
+}
+
+#[test]
+fn lists_that_are_typed_as_text_are_lists() {
+    let body = r"\pard\li360\fi-360\bullet\tab one\par\pard\li720\fi-360 1.\tab two\par 2.\tab three\par
+        \pard\li360\fi-360\bullet\tab four\par\pard 5.\tab no item\par";
+    assert_eq!(markdown(body), "- one\n  1. two\n  2. three\n- four\n\n5\\.\tno item");
+}
+
+#[test]
+fn a_text_box_stands_on_lines_of_its_own() {
+    let body = r"before{\shp{\*\shpinst{\sp{\sn x}}{\shptxt boxed}}} after\par";
+    assert_eq!(markdown(body), "before\nboxed\nafter");
+}
+
+#[test]
 fn what_is_not_rich_text_is_broken_and_what_is_cut_short_is_read() {
     assert_eq!(extract(b"plain").unwrap_err().code, ExtractCode::Broken);
     assert_eq!(extract(b"\xef\xbb\xbf {\\rtf1 still}").unwrap().text.trim(), "still");
