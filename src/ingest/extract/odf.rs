@@ -211,6 +211,21 @@ mod tests {
     }
 
     #[test]
+    fn words_styles_for_lists_say_how_deep_they_are() {
+        let styles = "<style:style style:name='P1' style:family='paragraph' style:parent-style-name='List_20_Bullet_20_2'/>\
+            <style:style style:name='List_20_Bullet_20_2' style:family='paragraph'/>";
+        let list = |style: &str, text: &str| {
+            format!(
+                "<text:list><text:list-item><text:p text:style-name='{style}'>{text}</text:p></text:list-item></text:list>"
+            )
+        };
+        assert_eq!(
+            text(styles, &(list("", "one") + &list("P1", "two") + &list("", "three"))),
+            "- one\n  - two\n- three\n"
+        );
+    }
+
+    #[test]
     fn hidden_text_is_left_out() {
         let styles = "<style:style style:name='T1' style:family='text'><style:text-properties text:display='none'/></style:style>\
             <style:style style:name='P1' style:family='paragraph'><style:text-properties text:display='none'/></style:style>\

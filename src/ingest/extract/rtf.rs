@@ -86,8 +86,10 @@ struct Reader {
     /// The font or style that is being defined.
     defined: i32,
     style_name: String,
-    /// The heading levels of styles.
+    /// The heading levels of styles, from 1.
     headings: HashMap<i32, u8>,
+    /// How deep lists of styles are: Word's `List Bullet 2` is a list of its own with one level.
+    depths: HashMap<i32, u8>,
     title: String,
     output: Output,
 }
@@ -297,7 +299,8 @@ impl Reader {
             "s" if self.group().destination == Destination::Styles => self.defined = value,
             "s" => {
                 let heading = self.headings.get(&value).copied();
-                self.change(|group| group.paragraph.heading = heading);
+                let depth = self.depths.get(&value).copied().unwrap_or(0);
+                self.change(|group| (group.paragraph.heading, group.paragraph.style_level) = (heading, depth));
             }
             "outlinelevel" => self.outline_level(value),
             "intbl" => self.change(|group| group.paragraph.in_table = true),
@@ -364,6 +367,9 @@ impl Reader {
         if let Some(level) = level {
             self.headings.insert(self.defined, level);
         }
+        let lists = ["list bullet ", "list number "];
+        let depth = lists.into_iter().find_map(|kind| name.strip_prefix(kind)?.parse::<u8>().ok());
+        self.depths.extend(depth.map(|depth| (self.defined, depth.saturating_sub(1))));
         self.defined = 0;
     }
 }

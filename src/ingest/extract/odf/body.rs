@@ -115,7 +115,12 @@ impl<'r, 'a> Reader<'r, 'a> {
             }
             (_, Role::Code) => Block::Code(text),
             (_, Role::Quote) => Block::Quote(text),
-            _ => place(self, Block::Paragraph(text)),
+            _ => match place(self, Block::Paragraph(text)) {
+                Block::Item { depth, marker, text } => {
+                    Block::Item { depth: depth.max(self.styles.list_depth(&style)), marker, text }
+                }
+                block => block,
+            },
         };
         out.push(block);
         out.append(&mut paragraph.after);

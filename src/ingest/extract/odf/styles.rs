@@ -60,6 +60,13 @@ impl Styles {
         self.chain("paragraph", paragraph).find_map(Style::role).unwrap_or(Role::Body)
     }
 
+    /// How deep a list is by the name of its paragraphs' style, in what was a Word document: `List Bullet 2` is a list of
+    /// its own with one level.
+    pub fn list_depth(&self, paragraph: &str) -> usize {
+        let level = self.chain("paragraph", paragraph).find_map(|style| list_level(&style.shown_name));
+        level.unwrap_or(1).saturating_sub(1)
+    }
+
     /// Whether text of this style is hidden; `family` is `paragraph` or `text`.
     pub fn hides(&self, family: &str, name: &str) -> bool {
         self.chain(family, name).find_map(|style| style.hidden).unwrap_or(false)
@@ -119,6 +126,10 @@ impl Style {
             _ => None,
         }
     }
+}
+
+fn list_level(style: &str) -> Option<usize> {
+    ["list bullet ", "list number "].into_iter().find_map(|kind| style.strip_prefix(kind)?.parse().ok())
 }
 
 fn levels(xml: &mut Xml) -> Result<HashMap<usize, Level>, ExtractFailure> {

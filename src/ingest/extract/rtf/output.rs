@@ -24,6 +24,8 @@ pub struct Paragraph {
     pub in_list: bool,
     /// Of the list, from 0.
     pub level: u8,
+    /// The same by its style.
+    pub style_level: u8,
     /// How far its lines begin from the margin, in twentieths of a point, and its first line from there.
     pub indent: i32,
     pub first_indent: i32,
@@ -81,7 +83,9 @@ impl Output {
         match paragraph.heading {
             Some(level) if is_number(marker) => self.add(Block::Heading(level, format!("{marker} {text}"))),
             Some(level) => self.add(Block::Heading(level, text.to_owned())),
-            None if paragraph.in_list || !marker.is_empty() => self.item(paragraph.level, marker, text),
+            None if paragraph.in_list || !marker.is_empty() => {
+                self.item(paragraph.level.max(paragraph.style_level), marker, text);
+            }
             None => match typed_marker(text).filter(|_| paragraph.first_indent < 0) {
                 Some((marker, text)) => {
                     let level = self.level_of(paragraph.indent);

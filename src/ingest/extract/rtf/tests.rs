@@ -101,6 +101,13 @@ fn lists_that_are_typed_as_text_are_lists() {
 }
 
 #[test]
+fn words_styles_for_lists_say_how_deep_they_are() {
+    let body = r"{\stylesheet{\s7 List Bullet;}{\s8 List Bullet 2;}}\pard\s7{\listtext\'b7\tab}\ls1 one\par
+        \pard\s8{\listtext\'b7\tab}\ls2 two\par\pard\s7{\listtext\'b7\tab}\ls1 three\par";
+    assert_eq!(markdown(body), "- one\n  - two\n- three");
+}
+
+#[test]
 fn a_text_box_stands_on_lines_of_its_own() {
     let body = r"before{\shp{\*\shpinst{\sp{\sn x}}{\shptxt boxed}}} after\par";
     assert_eq!(markdown(body), "before\nboxed\nafter");
