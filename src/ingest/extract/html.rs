@@ -29,12 +29,16 @@ const LITTLE_SHARE: f64 = 0.15;
 /// However little it is, it is all if it has so much of the text outside of links, and every heading and table.
 const MOST_SHARE: f64 = 0.8;
 
+/// What LibreOffice makes of the header and the footer of a document's pages.
+const PAGE_FURNITURE: &str = "div[title=header], div[title=footer]";
+
 /// Where a page may declare its encoding (HTML standard, "prescan a byte stream").
 const PRESCAN_BYTES: usize = 1024;
 
 /// The page as Markdown.
 pub fn extract(bytes: &[u8]) -> Extracted {
-    let page = Document::from(nesting::limited(&canonical(&decode(bytes))));
+    let page = parsed(bytes);
+    page.select(PAGE_FURNITURE).remove();
     let body = body(&page);
     let (title, content) = match article(page) {
         Some((title, main)) if is_enough(&main, &body) => (title, main),
@@ -47,8 +51,11 @@ pub fn extract(bytes: &[u8]) -> Extracted {
 
 /// All of a page that is known to be content, as a chapter of a book or the body of a mail.
 pub fn whole(bytes: &[u8]) -> String {
-    let page = Document::from(nesting::limited(&canonical(&decode(bytes))));
-    canonical(&blocks::markdown(&reader::read(&page.root(), Scope::Whole).blocks))
+    canonical(&blocks::markdown(&reader::read(&parsed(bytes).root(), Scope::Whole).blocks))
+}
+
+fn parsed(bytes: &[u8]) -> Document {
+    Document::from(nesting::limited(&canonical(&decode(bytes))))
 }
 
 fn is_enough(main: &Content, body: &Content) -> bool {

@@ -85,11 +85,10 @@ fn push_all(elements: &[Element], out: &mut Vec<Block>) {
 fn push(element: &Element, out: &mut Vec<Block>) {
     match element {
         Element::Heading(heading) => out.push(Block::Heading(heading.level, text(&heading.content))),
-        Element::Paragraph(paragraph) => {
-            if !paragraph.placeholder_role.as_deref().is_some_and(|role| FURNITURE.contains(&role)) {
-                out.push(Block::Paragraph(text(&paragraph.content)));
-            }
-        }
+        Element::Paragraph(paragraph) => match paragraph.placeholder_role.as_deref() {
+            Some(role) if FURNITURE.contains(&role) => {}
+            _ => out.push(Block::Paragraph(text(&paragraph.content))),
+        },
         Element::Table(table) => push_table(rows(table), out),
         Element::List(list) => push_list(list, 0, out),
         Element::TextBox(text_box) => push_all(&text_box.content, out),

@@ -211,6 +211,14 @@ mod tests {
     }
 
     #[test]
+    fn code_keeps_its_indents() {
+        let styles = "<style:style style:name='Preformatted_20_Text' style:family='paragraph'/>";
+        let body =
+            "<text:p text:style-name='Preformatted_20_Text'>if x:<text:line-break/> <text:s text:c='3'/>y</text:p>";
+        assert_eq!(text(styles, body), "```\nif x:\n    y\n```\n");
+    }
+
+    #[test]
     fn words_styles_for_lists_say_how_deep_they_are() {
         let styles = "<style:style style:name='P1' style:family='paragraph' style:parent-style-name='List_20_Bullet_20_2'/>\
             <style:style style:name='List_20_Bullet_20_2' style:family='paragraph'/>";

@@ -374,15 +374,9 @@ fn is_hidden(node: &NodeRef) -> bool {
         && !node.class().is_some_and(|class| class.contains("fallback-image"));
     decorates
         || (node.has_name("dialog") && !node.has_attr("open"))
-        || is_page_furniture(node)
         || style.contains("display:none")
         || style.contains("visibility:hidden")
         || node.attr("hidden").is_some_and(|value| &*value != "until-found")
-}
-
-/// What LibreOffice makes of the header and the footer of pages.
-fn is_page_furniture(node: &NodeRef) -> bool {
-    node.has_name("div") && node.attr("title").is_some_and(|title| matches!(&*title, "header" | "footer"))
 }
 
 fn has_heading(node: &NodeRef) -> bool {

@@ -119,7 +119,7 @@ impl Reader<'_, '_> {
 fn push_collapsed(text: &str, out: &mut String) {
     for char in text.chars() {
         match char {
-            ' ' | '\t' | '\r' | '\n' if out.is_empty() || out.ends_with([' ', '\t', '\n']) => {}
+            ' ' | '\t' | '\r' | '\n' if out.is_empty() || out.ends_with(' ') => {}
             ' ' | '\t' | '\r' | '\n' => out.push(' '),
             char => out.push(char),
         }
