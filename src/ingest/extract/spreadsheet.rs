@@ -1,11 +1,13 @@
 //! Spreadsheets: Excel, old and new (`excel`), and OpenDocument (`ods`). A sheet is a heading, a table and a page.
 //!
 //! Cells are kept as they are found, never as a grid: a sheet with one cell in each corner has seventeen thousand million.
-//! Values are what formulas last gave, dates are ISO 8601, numbers have the fifteen digits that Excel shows. Hidden sheets
-//! are kept; empty ones, and empty rows and columns, are left out. Rows of one cell above a table are its caption.
+//! Values are what formulas last gave, dates are ISO 8601, numbers have the fifteen digits that Excel shows, with the signs
+//! of percentages and money where the file is known to have them (xlsx, ods; not xlsb, xls). Hidden sheets are kept; empty
+//! ones, and empty rows and columns, are left out. Rows of one cell above a table are its caption.
 
 mod excel;
 mod ods;
+mod units;
 mod value;
 
 use super::canonical::canonical;

@@ -9,6 +9,7 @@ use calamine::{Data, DataRef, Reader, SheetType, Xls, XlsError, Xlsb, XlsbError,
 use office_oxide::cfb::CfbReader;
 
 use super::super::archive::Archive;
+use super::units::Units;
 use super::value::text;
 use super::{ExtractFailure, Sheet, WHAT, Workbook, too_large};
 
@@ -34,13 +35,14 @@ pub fn read_xlsx(bytes: &[u8], workbook: &mut Workbook) -> Result<(), ExtractFai
     check_parts(bytes)?;
     let mut file: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(of_xlsx)?;
     workbook.title = file.workbook_properties().ok().and_then(|properties| properties.title);
+    let units = Units::read(bytes)?;
     for (name, kind) in sheets(&file) {
         let mut sheet = workbook.begin();
         if kind == SheetType::WorkSheet {
             match file.worksheet_cells_reader(&name) {
                 Ok(mut cells) => {
-                    while let Some(cell) = cells.next_cell().map_err(of_xlsx)? {
-                        put(&mut sheet, cell.get_position(), cell.get_value())?;
+                    while let Some((cell, style)) = cells.next_cell_with_style_id().map_err(of_xlsx)? {
+                        put_with_unit(&mut sheet, cell.get_position(), cell.get_value(), &units, style)?;
                     }
                 }
                 Err(XlsxError::NotAWorksheet(_)) => {}
@@ -92,6 +94,19 @@ fn sheets<'a, F: Reader<Cursor<&'a [u8]>>>(file: &F) -> Vec<(String, SheetType)>
 
 fn put(sheet: &mut Sheet, (row, column): (u32, u32), value: &DataRef) -> Result<(), ExtractFailure> {
     sheet.put(row, column, &text(value))
+}
+
+fn put_with_unit(
+    sheet: &mut Sheet,
+    (row, column): (u32, u32),
+    value: &DataRef,
+    units: &Units,
+    style: usize,
+) -> Result<(), ExtractFailure> {
+    match value {
+        DataRef::Float(number) => sheet.put(row, column, &units.text(*number, style)),
+        value => sheet.put(row, column, &text(value)),
+    }
 }
 
 fn small(number: usize) -> u32 {
