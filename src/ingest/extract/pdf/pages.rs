@@ -35,13 +35,16 @@ struct Found {
 }
 
 pub fn read(document: &Document) -> Pages {
-    let mut named = fonts::named(document, Reach::Pages);
-    let mut found = found(document, &named);
-    if found.iter().flat_map(|page| &page.spans).any(|span| span.text.contains(UNKNOWN)) {
-        let before = named.len();
-        named = fonts::named(document, Reach::Everything);
-        if named.len() > before {
-            found = self::found(document, &named);
+    let named = fonts::named(document, Reach::Pages);
+    let mut found = found(document, &named, &|_| true);
+    let has_unknown = |page: &Found| page.spans.iter().any(|span| span.text.contains(UNKNOWN));
+    let unknown: Vec<bool> = found.iter().map(has_unknown).collect();
+    if unknown.contains(&true) {
+        let more = fonts::named(document, Reach::Everything);
+        if more.len() > named.len() {
+            let again = self::found(document, &more, &|index| unknown.get(index) == Some(&true));
+            let pairs = found.iter_mut().zip(again).zip(&unknown).filter(|(_, unknown)| **unknown);
+            pairs.for_each(|((page, again), _)| *page = again);
         }
     }
     let shown = found.iter_mut().flat_map(|page| std::mem::take(&mut page.shown)).collect();
@@ -49,10 +52,14 @@ pub fn read(document: &Document) -> Pages {
     Pages { layouts: document_layout_opts(&pages, &LayoutOptions::default()), shown }
 }
 
-fn found(document: &Document, named: &NamedFonts) -> Vec<Found> {
+/// The pages whose index is wanted; of the others, nothing.
+fn found(document: &Document, named: &NamedFonts, wanted: &(dyn Fn(usize) -> bool + Sync)) -> Vec<Found> {
     let layers = document.oc_state();
     let reader = Reader { named, cache: FontCache::default(), layers, fields: Fields::of(document) };
-    let pages = map_pages(document, |document, page| Ok(reader.page(document, page)));
+    let pages = map_pages(document, |document, page| match wanted(page.index) {
+        true => Ok(reader.page(document, page)),
+        false => Ok(Found::default()),
+    });
     pages.into_iter().map(Result::unwrap_or_default).collect()
 }
 
