@@ -78,7 +78,8 @@ fn extract_guarded(bytes: Vec<u8>, request: &Request) -> Reply {
     let running = running.map_err(|error| unavailable("a thread", &error))?;
     // What a panic says is for programmers, and on standard error.
     running.join().unwrap_or_else(|_| {
-        let detail = "The reader failed on the file, which is damaged in a way that it did not expect. Export it again.";
+        let detail =
+            "The reader failed on the file, which is damaged in a way that it did not expect. Export it again.";
         Err(ExtractFailure::of_file(ExtractCode::Crashed, detail))
     })
 }
