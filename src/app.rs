@@ -5,6 +5,7 @@ pub mod databases;
 pub mod examples;
 pub mod limits;
 mod storage;
+pub mod streams;
 pub mod syncs;
 pub mod turns;
 pub mod uploads;
@@ -26,6 +27,7 @@ use limits::Limits;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Connection, Executor, postgres::PgConnectOptions};
+use streams::Streams;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uploads::Uploads;
@@ -68,6 +70,7 @@ pub struct Parts {
     pub databases: Databases,
     pub limits: Limits,
     pub uploads: Uploads,
+    pub streams: Streams,
     pub metrics: PrometheusHandle,
     /// Rings when an upload has put something into the queue.
     pub bell: Bell,
@@ -85,6 +88,8 @@ pub struct FirstKey(pub SecretString);
 
 /// How long connections may take to close on shutdown.
 const CLOSING: Duration = Duration::from_secs(5);
+/// A key is asked for by itself; until this, old ones only take room.
+const KEY_SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Partitions are made two months ahead.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Until a graph is there, search is exact: slower, and never worse.
@@ -141,6 +146,7 @@ impl App {
             databases: Databases::new(access(&config, postgres.as_ref())?),
             limits: Limits::new(config.requests_per_minute),
             uploads: Uploads::default(),
+            streams: Streams::default(),
             metrics: telemetry::metrics(),
             bell: Bell::default(),
             reindex_bell: Bell::default(),
@@ -190,6 +196,15 @@ impl App {
         }
         let reindexing = reindex::work(tools.clone(), pace.clone(), Arc::clone(&self.reindex_bell));
         tokio::join!(queue::work(tools, pace), reindexing);
+    }
+
+    /// Once an hour until [`Parts::stop`], removes idempotency keys that have run out.
+    pub async fn sweep_idempotency_keys(&self) {
+        while self.stop.run_until_cancelled(tokio::time::sleep(KEY_SWEEP_INTERVAL)).await.is_some() {
+            if let Err(error) = self.store.sweep_idempotency_keys().await {
+                tracing::warn!(%error, "idempotency keys could not be swept");
+            }
+        }
     }
 
     /// Once a day until [`Parts::stop`], makes room for the decisions of months to come, and drops old ones.

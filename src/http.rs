@@ -21,9 +21,11 @@ mod notes;
 pub mod problem;
 mod queries;
 mod questions;
+mod receiving;
 mod schema;
 mod search;
 mod session;
+mod spool;
 mod statements;
 mod upload;
 mod usage;
@@ -55,8 +57,10 @@ use crate::app::App;
 const MAX_BODY: usize = 1 << 20;
 /// Nothing that a request waits for takes longer: `Prefer: wait` 60 s, a language model 60 s, a statement 30 s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(150);
-/// Uploads may come over slow lines; a client that falls silent is cut off much sooner (`upload`).
+/// Uploads may come over slow lines; a client that falls silent or trickles is cut off much sooner (`receiving`).
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// What surrounds the files of a form.
+const MULTIPART_OVERHEAD: usize = 1 << 20;
 /// Files of one form together, in files of the largest size: they are streamed, so this bounds the time and the disk only.
 const LARGEST_FILES: usize = 20;
 
@@ -109,10 +113,10 @@ pub fn operations(app: &App) -> Router {
 
 fn endpoints(app: &App) -> OpenApiRouter<App> {
     let replay = middleware::from_fn_with_state(app.clone(), idempotency::replay);
-    let upload_limit =
-        DefaultBodyLimit::max(LARGEST_FILES * app.config.max_upload_bytes + idempotency::MULTIPART_OVERHEAD);
+    let admit = middleware::from_fn_with_state(app.clone(), admission::admit);
+    let upload_limit = DefaultBodyLimit::max(LARGEST_FILES * app.config.max_upload_bytes + MULTIPART_OVERHEAD);
     let limit = DefaultBodyLimit::max(MAX_BODY);
-    let uploads = documents::creating_router().layer(replay.clone()).layer(upload_limit);
+    let uploads = documents::creating_router().layer(replay.clone()).layer(admit).layer(upload_limit);
     let creating = knowledge_bases::creating_router()
         .merge(batches::creating_router())
         .merge(databases::creating_router())
@@ -148,7 +152,9 @@ async fn envelope(request: Request, next: Next) -> Response {
     let id = Uuid::now_v7().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!("request", id, %method, path);
-    let deadline = if is_upload(&method, request.uri().path()) { UPLOAD_TIMEOUT } else { REQUEST_TIMEOUT };
+    // What becomes of an upload that came in its last second is a request like any other.
+    let receiving = if is_upload(&method, request.uri().path()) { UPLOAD_TIMEOUT } else { Duration::ZERO };
+    let deadline = receiving + REQUEST_TIMEOUT;
     let began = std::time::Instant::now();
     let answered = async {
         tokio::time::timeout(deadline, next.run(request)).await.unwrap_or_else(|_| {

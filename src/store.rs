@@ -23,6 +23,7 @@ pub mod quotes;
 pub mod reindexings;
 mod seal;
 pub mod search;
+mod uploads;
 pub mod usage;
 
 use std::{str::FromStr, time::Duration};

@@ -1,4 +1,4 @@
-//! Who uploads now, and how long the queue is: what an upload is admitted by.
+//! Who uploads now, how long the queue is, and how much JSON is being parsed: what an upload is admitted by.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use crate::store::queue::QueueLength;
 
-/// Uploads that are received at the same time; each holds some 15 MiB at most.
+/// Uploads that are received at the same time. Each holds three parts of 5 MiB for the storage, and what the network brings;
+/// what a text takes beside that is weighed.
 pub const MAX_UPLOADS: usize = 16;
 /// Of them, those of one workspace: slow clients of one leave places for others.
 const MAX_OWN_UPLOADS: usize = 12;
@@ -20,14 +21,23 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Counting a long queue costs more than being a second late.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// MiB of JSON that are parsed at the same time; parsed, each takes two.
+const MAX_JSON: u32 = 96;
+
 /// The places for uploads; cloned cheaply.
 #[derive(Clone)]
 pub struct Uploads(Arc<State>);
 
 struct State {
     all: Arc<Semaphore>,
+    json: Arc<Semaphore>,
     own: Mutex<HashMap<Uuid, Arc<Semaphore>>>,
     queues: Mutex<HashMap<Uuid, (Instant, QueueLength)>>,
+}
+
+/// A share of the memory for JSON, until it is dropped.
+pub struct Weight {
+    _share: OwnedSemaphorePermit,
 }
 
 /// The right to upload, until it is dropped.
@@ -39,7 +49,8 @@ pub struct Place {
 impl Default for Uploads {
     fn default() -> Uploads {
         let all = Arc::new(Semaphore::new(MAX_UPLOADS));
-        Uploads(Arc::new(State { all, own: Mutex::default(), queues: Mutex::default() }))
+        let json = Arc::new(Semaphore::new(MAX_JSON as usize));
+        Uploads(Arc::new(State { all, json, own: Mutex::default(), queues: Mutex::default() }))
     }
 }
 
@@ -57,6 +68,14 @@ impl Uploads {
             Some(Place { _own: own, _all: all })
         };
         tokio::time::timeout(PATIENCE, place).await.ok().flatten()
+    }
+
+    /// The memory to parse so many bytes of JSON, when it is free. Only those with a place ask, and no client is waited for
+    /// meanwhile, so nobody waits for long.
+    pub async fn weigh(&self, bytes: u64) -> Option<Weight> {
+        let share = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(MAX_JSON).min(MAX_JSON);
+        let share = Arc::clone(&self.0.json).acquire_many_owned(share).await.ok()?;
+        Some(Weight { _share: share })
     }
 
     /// What was counted a moment ago, and one more for each time it was asked since: an upload follows.

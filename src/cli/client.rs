@@ -1,7 +1,14 @@
 //! The HTTP client behind the client commands, how it finds its server and key, and how long it waits for one that is
 //! busy or away.
 
-use std::{fs, future::Future, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fs,
+    future::Future,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, bail};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
@@ -17,8 +24,11 @@ pub struct Client {
     key: String,
 }
 
-/// `Prefer: wait` and language models take up to a minute each.
+const CONNECTING: Duration = Duration::from_secs(10);
+/// `Prefer: wait` and language models take up to a minute each. An upload takes as long as it moves.
 const TIMEOUT: Duration = Duration::from_secs(200);
+/// The server gives an upload an hour; a little more, so that its answer arrives.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(65 * 60);
 
 impl Client {
     /// The server in ALMANAC_URL with the key in ALMANAC_API_KEY, else the one that runs on this machine.
@@ -34,7 +44,7 @@ impl Client {
             .context("there is no key: set ALMANAC_API_KEY")?;
         // The same provider as everywhere in this process; it does not matter who installs it first.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+        let http = reqwest::Client::builder().connect_timeout(CONNECTING).timeout(TIMEOUT).build()?;
         Ok(Client { http, url: url.trim_end_matches('/').to_owned(), key })
     }
 
@@ -53,17 +63,24 @@ impl Client {
     /// Sends what `request` makes until it is answered, with bounded patience for a server that is busy (429, 503), away
     /// or breaks off. What is sent must do no harm when it arrives twice.
     pub async fn patiently(&self, request: impl AsyncFn() -> anyhow::Result<RequestBuilder>) -> anyhow::Result<Value> {
-        let mut patience = Patience::NEW;
-        loop {
-            let answer = match request().await?.send().await {
-                Ok(response) => Answer::read(response).await,
-                Err(error) => Err(error),
-            };
-            match patience.after(&answer) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return answer.map_err(explained)?.json(),
-            }
-        }
+        insist(async || Ok(Answer::to(request().await?).await)).await
+    }
+
+    /// The same for a body that may take long on a thin line. It is given up when it no longer moves: `request` makes its
+    /// body beat the pulse.
+    pub async fn upload(
+        &self,
+        request: impl AsyncFn(Pulse) -> anyhow::Result<RequestBuilder>,
+    ) -> anyhow::Result<Value> {
+        insist(async || {
+            let pulse = Pulse::new();
+            let request = request(pulse.clone()).await?.timeout(UPLOAD_TIMEOUT);
+            Ok(tokio::select! {
+                answer = Answer::to(request) => answer,
+                () = pulse.stopped(TIMEOUT) => Err(Broken::Still),
+            })
+        })
+        .await
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -72,18 +89,12 @@ impl Client {
 
     /// The id of the item called `name` (or with that id) in the list at `path`.
     pub async fn id_of(&self, path: &str, name: &str) -> anyhow::Result<Option<String>> {
-        let mut cursor = String::new();
-        loop {
-            let page = self.get(&format!("{path}?limit=100{cursor}")).await?;
-            let items = page["data"].as_array().map(Vec::as_slice).unwrap_or_default();
-            if let Some(item) = items.iter().find(|item| item["name"] == name || item["id"] == name) {
-                return Ok(item["id"].as_str().map(str::to_owned));
-            }
-            match page["next_cursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return Ok(None),
-            }
-        }
+        find_id(path, name, async |page| self.get(&page).await).await
+    }
+
+    /// The same, [patiently](Client::patiently).
+    pub async fn id_of_patiently(&self, path: &str, name: &str) -> anyhow::Result<Option<String>> {
+        find_id(path, name, async |page| self.patiently(async || Ok(self.request(Method::GET, &page))).await).await
     }
 
     /// The database called `name`; the only one there is, when no name is given.
@@ -103,12 +114,79 @@ impl Client {
     }
 }
 
+async fn find_id(
+    path: &str,
+    name: &str,
+    get: impl AsyncFn(String) -> anyhow::Result<Value>,
+) -> anyhow::Result<Option<String>> {
+    let mut cursor = String::new();
+    loop {
+        let page = get(format!("{path}?limit=100{cursor}")).await?;
+        let items = page["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if let Some(item) = items.iter().find(|item| item["name"] == name || item["id"] == name) {
+            return Ok(item["id"].as_str().map(str::to_owned));
+        }
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return Ok(None),
+        }
+    }
+}
+
+/// Tries until there is an answer, or patience ends.
+async fn insist(attempt: impl AsyncFn() -> anyhow::Result<Result<Answer, Broken>>) -> anyhow::Result<Value> {
+    let mut patience = Patience::NEW;
+    loop {
+        let answer = attempt().await?;
+        match patience.after(&answer) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return answer.map_err(explained)?.json(),
+        }
+    }
+}
+
+/// When a body moved last.
+#[derive(Debug, Clone)]
+pub struct Pulse(Arc<Mutex<Instant>>);
+
+impl Pulse {
+    fn new() -> Pulse {
+        Pulse(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    pub fn beat(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Once nothing has moved for so long.
+    async fn stopped(&self, silence: Duration) {
+        loop {
+            let still = self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+            match silence.checked_sub(still).filter(|rest| !rest.is_zero()) {
+                Some(rest) => tokio::time::sleep(rest).await,
+                None => return,
+            }
+        }
+    }
+}
+
 /// The body of a success, or the problem as an error.
 pub async fn json(response: Response) -> anyhow::Result<Value> {
     Answer::read(response).await.context("the server's answer was cut off")?.json()
 }
 
-fn explained(error: reqwest::Error) -> anyhow::Error {
+/// Why there is no answer.
+#[derive(Debug)]
+enum Broken {
+    Http(reqwest::Error),
+    /// An upload no longer moved.
+    Still,
+}
+
+fn explained(broken: Broken) -> anyhow::Error {
+    let Broken::Http(error) = broken else {
+        return anyhow::anyhow!("the upload came to a standstill: nothing moved for {} s", TIMEOUT.as_secs());
+    };
     let what = if error.is_connect() { "the server cannot be reached" } else { "the connection to the server broke" };
     anyhow::Error::new(error).context(what)
 }
@@ -125,6 +203,11 @@ struct Answer {
 }
 
 impl Answer {
+    async fn to(request: RequestBuilder) -> Result<Answer, Broken> {
+        let response = request.send().await.map_err(Broken::Http)?;
+        Answer::read(response).await.map_err(Broken::Http)
+    }
+
     async fn read(response: Response) -> reqwest::Result<Answer> {
         let status = response.status();
         let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -170,12 +253,12 @@ impl Patience {
     const LONGEST_BACKOFF: Duration = Duration::from_secs(8);
 
     /// How long to wait before the next attempt; none: this was the last.
-    fn after(&mut self, answer: &reqwest::Result<Answer>) -> Option<Duration> {
+    fn after(&mut self, answer: &Result<Answer, Broken>) -> Option<Duration> {
         match answer {
             Ok(answer) if answer.is_busy() => self.after_busy(answer.retry_after),
             Ok(_) => None,
-            Err(error) if error.is_builder() => None,
-            Err(error) if error.is_connect() => self.after_away(),
+            Err(Broken::Http(error)) if error.is_builder() => None,
+            Err(Broken::Http(error)) if error.is_connect() => self.after_away(),
             Err(_) => self.after_broken(),
         }
     }
@@ -219,6 +302,22 @@ fn setting(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_upload_is_given_up_only_when_it_no_longer_moves() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let pulse = Pulse::new();
+        let silence = Duration::from_millis(200);
+        let began = Instant::now();
+        let moving = async {
+            for _ in 0..5 {
+                tokio::time::sleep(silence / 2).await;
+                pulse.beat();
+            }
+        };
+        runtime.block_on(async { tokio::join!(moving, pulse.stopped(silence)) });
+        assert!(began.elapsed() >= silence * 7 / 2, "{:?}", began.elapsed());
+    }
 
     #[test]
     fn a_busy_server_is_waited_for_as_long_as_it_asks_within_bounds() {

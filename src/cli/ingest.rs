@@ -73,6 +73,8 @@ not followed. Failures are listed at the end and stop nothing else; if there are
 
 /// Exit code of a program that SIGINT ended, by convention.
 const INTERRUPTED: u8 = 130;
+/// A server that is waited for longer than this is told of.
+const QUIETLY: Duration = Duration::from_secs(3);
 /// A run that was interrupted closes its batch in this time, or leaves it open.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -183,12 +185,31 @@ impl Run {
     }
 }
 
+/// The knowledge base called `name`, made when there is none. A server that just restarts is waited for.
 async fn knowledge_base(client: &Client, name: &str) -> anyhow::Result<String> {
-    if let Some(id) = client.id_of("/v1/knowledge-bases", name).await? {
-        return Ok(id);
+    const PATH: &str = "/v1/knowledge-bases";
+    let found = async {
+        if let Some(id) = client.id_of_patiently(PATH, name).await? {
+            return Ok(id);
+        }
+        let body = json!({ "name": name });
+        match client.patiently(async || Ok(client.request(Method::POST, PATH).json(&body))).await {
+            Ok(made) => {
+                made["id"].as_str().map(str::to_owned).context("the server made a knowledge base without an id")
+            }
+            // Another run may have made it in this moment, or this one, whose answer was lost.
+            Err(error) => client.id_of_patiently(PATH, name).await?.ok_or(error),
+        }
+    };
+    let told = async {
+        tokio::time::sleep(QUIETLY).await;
+        eprintln!("Waiting for the server …");
+        std::future::pending().await
+    };
+    tokio::select! {
+        found = found => found,
+        never = told => never,
     }
-    let made = client.post("/v1/knowledge-bases", &json!({ "name": name })).await?;
-    made["id"].as_str().map(str::to_owned).context("the server made a knowledge base without an id")
 }
 
 impl Arguments {

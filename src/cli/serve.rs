@@ -49,7 +49,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let upkeep = tokio::spawn(telemetry::upkeep(app.metrics.clone()));
     let sweeper = tokio::spawn({
         let app = app.clone();
-        async move { app.sweep_originals().await }
+        async move { tokio::join!(app.sweep_originals(), app.sweep_idempotency_keys()) }
     });
     let tending = tokio::spawn({
         let app = app.clone();

@@ -1,10 +1,19 @@
 //! Whether an upload is taken now. A queue that only grows, and more uploads at once than a machine can write, help
 //! nobody: the client is told when to come again, before its bytes are read.
 
-use uuid::Uuid;
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::Extensions,
+    middleware::Next,
+    response::Response,
+};
 
 use super::{
+    UPLOAD_TIMEOUT,
     problem::{Code, Problem},
+    receiving::{self, Bounds, Receipt},
     session::{CanWrite, Session},
 };
 use crate::{
@@ -21,8 +30,37 @@ const WORKSPACES: i64 = 10;
 const QUEUE_RETRY_SECONDS: u64 = 30;
 const UPLOAD_RETRY_SECONDS: u64 = 2;
 
-/// A place among the uploads, if the queue takes more documents.
-pub async fn admit(session: &Session<CanWrite>) -> Result<Place, Problem> {
+/// An upload that was let in; its handler finds this among the request's extensions. The place is free again when the
+/// last of it is dropped, however the request ends.
+#[derive(Clone)]
+pub struct Admitted {
+    pub receipt: Receipt,
+    _place: Arc<Place>,
+}
+
+impl Admitted {
+    /// That of the request with these extensions, out of which it is taken.
+    pub fn take(extensions: &mut Extensions) -> Result<Admitted, Problem> {
+        extensions.remove().ok_or_else(|| Problem::internal("an upload was not admitted"))
+    }
+}
+
+/// Wraps uploads: none of a body is read before there is a place for it, and from then on its client is watched.
+pub async fn admit(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let session = Session::<CanWrite>::from_request_parts(&mut parts, &app).await?;
+    check_queue(&session).await?;
+    let place = app.uploads.enter(session.workspace_id()).await.ok_or_else(|| {
+        Problem::new(Code::ServerBusy, format!("{MAX_UPLOADS} uploads are being received already."))
+            .retry_after(UPLOAD_RETRY_SECONDS)
+    })?;
+    let bounds = Bounds { silence: app.config.upload_silence, whole: UPLOAD_TIMEOUT };
+    let (body, receipt) = receiving::watch(body, bounds);
+    parts.extensions.insert(Admitted { receipt, _place: Arc::new(place) });
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+async fn check_queue(session: &Session<CanWrite>) -> Result<(), Problem> {
     let most = session.config.max_queued;
     let queued = queue_length(session, most.saturating_mul(WORKSPACES)).await?;
     if queued.own >= most {
@@ -33,15 +71,7 @@ pub async fn admit(session: &Session<CanWrite>) -> Result<Place, Problem> {
         let detail = "More documents wait than this server takes on (ALMANAC_MAX_QUEUED).";
         return Err(Problem::new(Code::ServerBusy, detail).retry_after(QUEUE_RETRY_SECONDS));
     }
-    place(session, session.workspace_id()).await
-}
-
-/// A place among the uploads.
-pub async fn place(app: &App, workspace_id: Uuid) -> Result<Place, Problem> {
-    app.uploads.enter(workspace_id).await.ok_or_else(|| {
-        Problem::new(Code::ServerBusy, format!("{MAX_UPLOADS} uploads are being received already."))
-            .retry_after(UPLOAD_RETRY_SECONDS)
-    })
+    Ok(())
 }
 
 /// At most a second old.

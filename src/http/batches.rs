@@ -21,7 +21,7 @@ use super::{
     session::{CanRead, CanWrite, Session},
 };
 use crate::{
-    app::App,
+    app::{App, streams},
     store::{batches::Batch, documents::Document},
 };
 
@@ -39,9 +39,10 @@ pub fn creating_router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(create))
 }
 
-/// Between looks at a batch that somebody watches: longer and longer while nothing changes.
-const FIRST_LOOK: Duration = Duration::from_millis(200);
-const LAST_LOOK: Duration = Duration::from_secs(1);
+/// Between looks at a batch that somebody watches; a small one is done within the first few.
+const FIRST_LOOKS: Duration = Duration::from_millis(500);
+const LATER_LOOKS: Duration = Duration::from_secs(1);
+const FIRST: usize = 6;
 /// A comment so often keeps proxies from closing a quiet stream.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -138,8 +139,9 @@ async fn events(
     if !session.workspace().await?.has_batch(id).await? {
         return Err(Problem::not_found("batch"));
     }
+    let open = session.streams.open(session.caller.key_id)?;
     let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
-    let watch = Watch { session, id, request_id, last: None, pause: FIRST_LOOK, ended: false };
+    let watch = Watch { session, id, request_id, last: None, looks: 0, ended: false, _open: open };
     let stream = futures::stream::unfold(watch, |mut watch| async move {
         let event = REQUEST_ID.scope(watch.request_id.clone(), watch.next()).await?;
         Some((Ok(event), watch))
@@ -152,8 +154,9 @@ struct Watch {
     id: Uuid,
     request_id: String,
     last: Option<Batch>,
-    pause: Duration,
+    looks: usize,
     ended: bool,
+    _open: streams::Stream,
 }
 
 impl Watch {
@@ -167,23 +170,30 @@ impl Watch {
             return Some(event("done", &self.last));
         }
         loop {
+            self.pause().await;
             match self.look().await {
                 Ok(batch) if self.last.as_ref() != Some(&batch) => {
                     self.last = Some(batch);
-                    self.pause = FIRST_LOOK;
                     return Some(event("progress", &self.last));
                 }
                 Ok(_) if self.session.stop.is_cancelled() => return None,
-                Ok(_) => {
-                    tokio::time::sleep(self.pause).await;
-                    self.pause = (self.pause * 3 / 2).min(LAST_LOOK);
-                }
+                Ok(_) => {}
                 Err(problem) => {
                     self.ended = true;
                     return Some(event("error", &problem));
                 }
             }
         }
+    }
+
+    /// Before every look but the first.
+    async fn pause(&mut self) {
+        match self.looks {
+            0 => {}
+            looks if looks < FIRST => tokio::time::sleep(FIRST_LOOKS).await,
+            _ => tokio::time::sleep(LATER_LOOKS).await,
+        }
+        self.looks += 1;
     }
 
     async fn look(&self) -> Result<Batch, Problem> {

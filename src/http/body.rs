@@ -1,5 +1,10 @@
 //! What comes in: JSON bodies, query parameters, path ids and pages, each refused with a problem that names the fault.
 
+use std::{
+    fmt,
+    io::{self, BufRead},
+};
+
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Request, rejection::BytesRejection},
@@ -8,10 +13,10 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::{
-    Deserialize, Serialize,
-    de::{DeserializeOwned, IgnoredAny},
+    Deserialize, Deserializer, Serialize,
+    de::{self, DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -24,12 +29,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::new(
-                Code::UnsupportedMediaType,
-                "Send the body as \"Content-Type: application/json\".",
-            ));
-        }
+        require_json(request.headers())?;
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| too_large_or_cut_off(&rejection))?;
         parse(&bytes).map(Body)
     }
@@ -43,19 +43,62 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     {
         return Err(Problem::invalid("", "must be a JSON object"));
     }
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    parse_from(serde_json::Deserializer::from_slice(bytes))
+}
+
+/// The same for a body that is not in memory; `open` reads it from its start.
+pub fn parse_again<T: DeserializeOwned, R: BufRead>(open: impl Fn() -> io::Result<R>) -> Result<T, Problem> {
+    let mut reader = open().map_err(Problem::internal)?;
+    let is_array = loop {
+        let bytes = reader.fill_buf().map_err(Problem::internal)?;
+        match bytes.iter().position(|byte| !byte.is_ascii_whitespace()) {
+            None if !bytes.is_empty() => {
+                let blank = bytes.len();
+                reader.consume(blank);
+            }
+            first => break first.and_then(|first| bytes.get(first)) == Some(&b'['),
+        }
+    };
+    if is_array {
+        return Err(Problem::invalid("", "must be a JSON object"));
+    }
+    parse_from(serde_json::Deserializer::from_reader(open().map_err(Problem::internal)?))
+}
+
+fn parse_from<'de, T: Deserialize<'de>, R: serde_json::de::Read<'de>>(
+    mut deserializer: serde_json::Deserializer<R>,
+) -> Result<T, Problem> {
     let value: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let pointer = pointer(error.path());
+        let pointer = short(pointer(error.path()));
         let error = error.into_inner();
-        match error.classify() {
-            serde_json::error::Category::Data => Problem::invalid(pointer, error.to_string()),
-            _ => Problem::new(Code::MalformedJson, format!("The body is not valid JSON: {error}")),
+        let category = error.classify();
+        let said = short(error.to_string());
+        match category {
+            serde_json::error::Category::Data => Problem::invalid(pointer, said),
+            _ => Problem::new(Code::MalformedJson, format!("The body is not valid JSON: {said}")),
         }
     })?;
     deserializer
         .end()
         .map_err(|error| Problem::new(Code::MalformedJson, format!("The body goes on after its JSON: {error}")))?;
     Ok(value)
+}
+
+/// What is wrong may quote what was sent, however long that is.
+fn short(mut said: String) -> String {
+    const MOST: usize = 500;
+    if said.len() > MOST {
+        said.truncate(said.floor_char_boundary(MOST));
+        said.push('…');
+    }
+    said
+}
+
+pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    match is_json(headers) {
+        true => Ok(()),
+        false => Err(Problem::new(Code::UnsupportedMediaType, "Send the body as \"Content-Type: application/json\".")),
+    }
 }
 
 pub fn is_json(headers: &HeaderMap) -> bool {
@@ -200,17 +243,103 @@ pub fn check_share<T: PartialOrd + From<u8> + Copy>(pointer: &str, share: Option
 
 /// Metadata and the like: an object, within bounds, without what PostgreSQL cannot keep.
 pub fn check_metadata(pointer: &str, value: &Value) -> Result<(), Problem> {
-    const MOST_BYTES: usize = 16 * 1024;
-    let text = value.to_string();
     if !value.is_object() {
         return Err(Problem::invalid(pointer, "must be a JSON object"));
     }
-    if text.len() > MOST_BYTES {
-        return Err(Problem::invalid(pointer, format!("is larger than {MOST_BYTES} bytes")));
+    if value.to_string().len() > MOST_METADATA {
+        return Err(Problem::invalid(pointer, format!("is larger than {MOST_METADATA} bytes")));
     }
     match unkeepable(value) {
         Some(what) => Err(Problem::invalid(pointer, what)),
         None => Ok(()),
+    }
+}
+
+const MOST_METADATA: usize = 16 * 1024;
+
+/// Metadata that comes in a large body: given up as soon as it is too large for [`check_metadata`]. As a [`Value`] it would
+/// take many times the memory of its text.
+pub fn bounded_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    let mut left = MOST_METADATA;
+    let value = Bounded { left: &mut left }.deserialize(deserializer)?;
+    Ok(Some(value).filter(|value| !value.is_null()))
+}
+
+/// A value whose text has at most so many bytes, counted from below.
+struct Bounded<'a> {
+    left: &'a mut usize,
+}
+
+impl Bounded<'_> {
+    fn spend<E: de::Error>(&mut self, bytes: usize) -> Result<(), E> {
+        let left = self.left.checked_sub(bytes);
+        *self.left = left.ok_or_else(|| E::custom(format_args!("is larger than {MOST_METADATA} bytes")))?;
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Bounded<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Bounded<'_> {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_unit<E: de::Error>(mut self) -> Result<Value, E> {
+        self.spend("null".len())?;
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: de::Error>(mut self, value: bool) -> Result<Value, E> {
+        self.spend("true".len())?;
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(mut self, value: i64) -> Result<Value, E> {
+        self.spend(1)?;
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: de::Error>(mut self, value: u64) -> Result<Value, E> {
+        self.spend(1)?;
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: de::Error>(mut self, value: f64) -> Result<Value, E> {
+        self.spend(1)?;
+        Ok(value.into())
+    }
+
+    fn visit_str<E: de::Error>(mut self, value: &str) -> Result<Value, E> {
+        self.spend(value.len() + 2)?;
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Value, A::Error> {
+        self.spend(2)?;
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element_seed(Bounded { left: self.left })? {
+            array.push(item);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<Value, A::Error> {
+        self.spend(2)?;
+        let mut object = Map::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            self.spend(name.len() + 3)?;
+            object.insert(name, fields.next_value_seed(Bounded { left: self.left })?);
+        }
+        Ok(Value::Object(object))
     }
 }
 

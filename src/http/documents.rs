@@ -5,7 +5,7 @@ use std::ops::Range;
 use axum::{
     Json,
     body::Body as ResponseBody,
-    extract::{DefaultBodyLimit, FromRequest, Multipart, Request},
+    extract::{FromRequest, Multipart, Request},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -18,11 +18,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    admission::admit,
+    admission::Admitted,
     body::{Body, Id, Page, PageParams, Params, check_metadata, check_name, default_limit},
-    idempotency::{FORM, Reserved, max_json},
+    idempotency::{FORM, Reserved},
     problem::{Code, Problem},
     session::{CanRead, CanWrite, Session},
+    spool::{self, Spooled},
     upload::{self, UploadDocument},
 };
 use crate::{
@@ -84,7 +85,7 @@ async fn create(
     mut request: Request,
 ) -> Result<Response, Problem> {
     let wait = upload::wait(&headers)?;
-    let admitted = admit(&session).await?;
+    let admitted = Admitted::take(request.extensions_mut())?;
     let batch_id = batch(&session, id, params.batch_id).await?;
     let documents = match super::body::content_type(&headers).as_str() {
         FORM => {
@@ -92,7 +93,7 @@ async fn create(
             let form = Multipart::from_request(request, &())
                 .await
                 .map_err(|error| Problem::new(Code::MalformedRequest, error.body_text()))?;
-            let received = upload::receive_files(&session, id, form).await?;
+            let received = upload::receive_files(&session, id, form, &admitted.receipt).await?;
             if let Some(reserved) = reserved
                 && let Some(answered) = reserved.confirm(received.sha256()).await?
             {
@@ -101,9 +102,11 @@ async fn create(
             upload::register_files(&session, id, batch_id, received).await?
         }
         _ => {
-            DefaultBodyLimit::max(max_json(&session)).apply(&mut request);
-            let body = Body::<UploadDocument>::from_request(request, &()).await;
-            let Body(document) = body.map_err(|problem| or_as_a_file(problem, max_json(&session)))?;
+            let spooled = match request.extensions_mut().remove::<Spooled>() {
+                Some(spooled) => spooled,
+                None => spool::receive(&session, &headers, &admitted.receipt, request.into_body()).await?,
+            };
+            let (document, _weight) = spooled.parse::<UploadDocument>(&session).await?;
             vec![upload::receive_text(&session, id, batch_id, document).await?]
         }
     };
@@ -126,16 +129,6 @@ async fn batch(session: &Session<CanWrite>, knowledge_base_id: Uuid, asked: Opti
         None => Ok(Uuid::now_v7()),
         Some(id) if workspace.batch_is_open(id, knowledge_base_id).await? => Ok(id),
         Some(_) => Err(upload::batch_closed()),
-    }
-}
-
-fn or_as_a_file(problem: Problem, most: usize) -> Problem {
-    match problem.code {
-        Code::TooLarge => {
-            let detail = format!("A document in JSON may have {} MiB at most; send it as a file instead.", most >> 20);
-            Problem::new(Code::TooLarge, detail)
-        }
-        _ => problem,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `Idempotency-Key`: the same key with the same request replays the first answer for a day.
 //!
-//! A JSON body is read whole, and compared before the request runs. A form is not: its key is reserved, its files go to the
+//! A body in JSON is taken in whole, and compared before the request runs. A form is not: its key is reserved, its files go to the
 //! storage as they come, and what was received is compared before anything is registered ([`Reserved`]). A request that is
 //! not received whole leaves its key free.
 
@@ -16,17 +16,17 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
     MAX_BODY,
-    admission::place,
+    admission::Admitted,
     body::content_type,
     is_upload,
     problem::{Code, Problem, REQUEST_ID},
     session::authenticate,
+    spool,
 };
 use crate::{
     app::App,
@@ -54,8 +54,7 @@ pub async fn replay(State(app): State<App>, request: Request, next: Next) -> Res
     if content_type(&parts.headers) == FORM {
         return receive(app, caller, key, Request::from_parts(parts, body), next).await;
     }
-    let body = whole(&app, caller.workspace_id, &parts, body).await?;
-    let fingerprint = fingerprint(caller.key_id, &parts, &body);
+    let (body, fingerprint) = whole(&app, caller.key_id, &mut parts, body).await?;
 
     let mut workspace = app.store.workspace(caller.workspace_id).await?;
     let claim = workspace.claim_request(&key, &fingerprint).await?;
@@ -69,30 +68,29 @@ pub async fn replay(State(app): State<App>, request: Request, next: Next) -> Res
     // On a task of its own: a client that hangs up, or a deadline, must not leave the key taken and the work half kept.
     let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
     let work = REQUEST_ID.scope(request_id, async move {
-        let response =
-            running(&app, caller.workspace_id, &key, next.run(Request::from_parts(parts, Body::from(body)))).await;
+        let response = running(&app, caller.workspace_id, &key, next.run(Request::from_parts(parts, body))).await;
         keep(&app, caller.workspace_id, &key, &fingerprint, response).await
     });
     tokio::spawn(work).await.map_err(Problem::internal)?
 }
 
-/// A body that is compared before its request runs. That of an upload takes a place among the uploads while it comes.
-async fn whole(app: &App, workspace_id: Uuid, parts: &Parts, body: Body) -> Result<Bytes, Problem> {
-    let is_upload = is_upload(&parts.method, parts.uri.path());
-    let _place = if is_upload { Some(place(app, workspace_id).await?) } else { None };
-    to_bytes(body, if is_upload { max_json(app) } else { MAX_BODY })
+/// A body that is compared before its request runs, and the request's fingerprint. The handler of an upload finds its body
+/// among the extensions.
+async fn whole(app: &App, key_id: Uuid, parts: &mut Parts, body: Body) -> Result<(Body, Vec<u8>), Problem> {
+    if is_upload(&parts.method, parts.uri.path()) {
+        let receipt = parts.extensions.get::<Admitted>().map(|admitted| admitted.receipt.clone()).unwrap_or_default();
+        let spooled = spool::receive(app, &parts.headers, &receipt, body).await?;
+        let fingerprint = fingerprint(key_id, parts, spooled.sha256());
+        parts.extensions.insert(spooled);
+        return Ok((Body::empty(), fingerprint));
+    }
+    let bytes = to_bytes(body, MAX_BODY)
         .await
-        .map_err(|_| Problem::new(Code::TooLarge, "The body is larger than this endpoint takes, or was cut off."))
+        .map_err(|_| Problem::new(Code::TooLarge, "The body is larger than this endpoint takes, or was cut off."))?;
+    let fingerprint = fingerprint(key_id, parts, &bytes);
+    Ok((Body::from(bytes), fingerprint))
 }
 
-/// The longest body in JSON. It is held in memory twice while it is read: larger documents come as files.
-pub fn max_json(app: &App) -> usize {
-    const MOST: usize = 40 << 20;
-    MOST.min(app.config.max_upload_bytes + MULTIPART_OVERHEAD)
-}
-
-/// What surrounds the files of a multipart body.
-pub const MULTIPART_OVERHEAD: usize = 1 << 20;
 pub const FORM: &str = "multipart/form-data";
 
 /// Of the request and who sent it: another key may have other rights.

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::search::SearchError,
-    app::{limits::TooOften, turns::TooManyWaiting},
+    app::{limits::TooOften, streams::TooManyStreams, turns::TooManyWaiting},
     ingest::originals::OriginalError,
     models::ModelError,
     store::StoreError,
@@ -69,6 +69,7 @@ pub enum Code {
     InvalidRequest,
     UnsupportedMediaType,
     TooLarge,
+    TooSlow,
     RangeNotSatisfiable,
     Conflict,
     NameTaken,
@@ -100,6 +101,7 @@ impl Code {
             Code::MalformedJson | Code::MalformedRequest => StatusCode::BAD_REQUEST,
             Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Code::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Code::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Code::Conflict
             | Code::NameTaken
@@ -294,6 +296,16 @@ impl From<TooOften> for Problem {
 impl From<TooManyWaiting> for Problem {
     fn from(error: TooManyWaiting) -> Problem {
         Problem::new(Code::TooManyRequests, format!("{error}; come again when some of them have ended.")).retry_after(2)
+    }
+}
+
+impl From<TooManyStreams> for Problem {
+    fn from(error: TooManyStreams) -> Problem {
+        let code = match error {
+            TooManyStreams::OfKey => Code::TooManyRequests,
+            TooManyStreams::OfAll => Code::ServerBusy,
+        };
+        Problem::new(code, format!("{error}; close one, or ask for the batch itself.")).retry_after(5)
     }
 }
 

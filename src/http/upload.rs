@@ -1,4 +1,7 @@
-//! Receiving uploads: bytes are durable under their hash before a row says `uploaded`.
+//! Uploads: files and texts go to the storage, piece by piece, and then into the queue, all of a request or none.
+//!
+//! The bytes are durable under an id of their own before a row says `uploaded`; what is refused, unneeded or cut off is
+//! taken back.
 
 use std::time::Duration;
 
@@ -16,9 +19,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    body::{check_metadata, check_name, parse},
+    body::{bounded_metadata, check_metadata, check_name, parse},
     idempotency::digest,
     problem::{Code, Problem, REQUEST_ID},
+    receiving::Receipt,
     session::{CanWrite, Session},
 };
 use crate::{
@@ -26,7 +30,10 @@ use crate::{
         extract::{self, ContentType, UnsupportedType},
         originals::{Draft, Written},
     },
-    store::documents::{Document, Registered, Upload},
+    store::{
+        StoreError, Workspace,
+        documents::{Document, DocumentRow, Registered, Upload},
+    },
 };
 
 pub const MAX_TITLE: usize = 500;
@@ -35,8 +42,8 @@ const MAX_EXTERNAL_ID: usize = 500;
 const MAX_FILES: usize = 1_000;
 /// The parts of a form that are not files.
 const MAX_FIELD: usize = 64 * 1024;
-/// How long a client may send nothing in the midst of a form.
-const SILENCE: Duration = Duration::from_secs(60);
+/// A text is written in pieces of this size.
+const PIECE: usize = 64 << 10;
 const MAX_WAIT: u64 = 60;
 /// Between looks at documents that somebody waits for: a short one is seen at once, a long one costs little.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
@@ -55,6 +62,7 @@ pub struct UploadDocument {
     #[schema(min_length = 1, max_length = 500)]
     external_id: Option<String>,
     #[schema(value_type = Option<Object>)]
+    #[serde(default, deserialize_with = "bounded_metadata")]
     metadata: Option<Value>,
 }
 
@@ -95,7 +103,11 @@ pub async fn receive_text(
     let declared = document.content_type.as_deref().unwrap_or("text/plain");
     form.check()?;
     let mut draft = session.originals.draft(session.workspace_id(), knowledge_base_id);
-    draft.write(document.content.as_bytes()).await?;
+    for piece in document.content.as_bytes().chunks(PIECE) {
+        draft.write(piece).await?;
+        // A storage that takes all of it at once must not keep a thread from everybody else.
+        tokio::task::yield_now().await;
+    }
     let written = draft.finish().await?;
     let content_type =
         extract::detect(&written.head, None, Some(declared)).map_err(|unsupported| refused(&unsupported))?;
@@ -129,7 +141,7 @@ impl Received {
         // Its first bytes are not kept: a form may have a thousand files.
         let head = std::mem::take(&mut written.head);
         let content_type = extract::detect(&head, name.as_deref(), declared);
-        self.files.push(ReceivedFile { written, name, content_type });
+        self.files.push(ReceivedFile { written, name: name.map(|name| shown(&name)), content_type });
     }
 
     fn add_field(&mut self, name: &str, value: String) -> Result<(), Problem> {
@@ -153,18 +165,23 @@ pub async fn receive_files(
     session: &Session<CanWrite>,
     knowledge_base_id: Uuid,
     mut multipart: Multipart,
+    receipt: &Receipt,
 ) -> Result<Received, Problem> {
+    let broken = |error: MultipartError| receipt.problem().unwrap_or_else(|| broken_form(&error));
     let mut received = Received::default();
-    while let Some(field) = patiently(multipart.next_field()).await? {
+    while let Some(field) = receipt.next_part(multipart.next_field()).await.map_err(broken)? {
+        if received.files.len() == MAX_FILES && field.name() == Some("file") {
+            return Err(Problem::new(Code::TooLarge, format!("Send at most {MAX_FILES} files in one request.")));
+        }
         match field.name().unwrap_or_default() {
             "file" => {
                 let (name, declared) = (field.file_name().map(str::to_owned), field.content_type().map(str::to_owned));
-                let draft = receive_file(session, knowledge_base_id, field).await?;
+                let draft = receive_file(session, knowledge_base_id, field, &broken).await?;
                 received.add_file(draft.finish().await?, name, declared.as_deref());
             }
             name @ ("metadata" | "external_id" | "title" | "password") => {
                 let name = name.to_owned();
-                received.add_field(&name, small_field(field).await?)?;
+                received.add_field(&name, small_field(field, &broken).await?)?;
             }
             other => {
                 return Err(Problem::invalid(
@@ -172,9 +189,6 @@ pub async fn receive_files(
                     "is no part of this form: file, metadata, external_id, title, password",
                 ));
             }
-        }
-        if received.files.len() > MAX_FILES {
-            return Err(Problem::new(Code::TooLarge, format!("Send at most {MAX_FILES} files in one request.")));
         }
     }
     Ok(received)
@@ -210,10 +224,11 @@ async fn receive_file(
     session: &Session<CanWrite>,
     knowledge_base_id: Uuid,
     mut field: Field<'_>,
+    broken: &impl Fn(MultipartError) -> Problem,
 ) -> Result<Draft, Problem> {
     let most = session.config.max_upload_bytes as u64;
     let mut draft = session.originals.draft(session.workspace_id(), knowledge_base_id);
-    while let Some(bytes) = patiently(field.chunk()).await? {
+    while let Some(bytes) = field.chunk().await.map_err(broken)? {
         draft.write(&bytes).await?;
         if draft.size() > most {
             return Err(too_large(most));
@@ -222,22 +237,14 @@ async fn receive_file(
     Ok(draft)
 }
 
-/// The next part of a form, from a client that may be slow and not silent.
-async fn patiently<T>(next: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Problem> {
-    match tokio::time::timeout(SILENCE, next).await {
-        Ok(part) => part.map_err(|error| broken_form(&error)),
-        Err(_) => Err(Problem::new(Code::Timeout, format!("Nothing came for {} s.", SILENCE.as_secs()))),
-    }
-}
-
 fn too_large(most: u64) -> Problem {
     Problem::new(Code::TooLarge, format!("A file may have {} MiB at most (ALMANAC_MAX_UPLOAD_MB).", most >> 20))
 }
 
-async fn small_field(mut field: Field<'_>) -> Result<String, Problem> {
+async fn small_field(mut field: Field<'_>, broken: &impl Fn(MultipartError) -> Problem) -> Result<String, Problem> {
     let name = field.name().unwrap_or_default().to_owned();
     let mut bytes = Vec::new();
-    while let Some(chunk) = patiently(field.chunk()).await? {
+    while let Some(chunk) = field.chunk().await.map_err(broken)? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_FIELD {
             return Err(Problem::invalid(format!("/{name}"), format!("is larger than {MAX_FIELD} bytes")));
@@ -284,8 +291,6 @@ impl Form {
         content_type: ContentType,
         file_name: Option<String>,
     ) -> Result<Upload, Problem> {
-        let file_name =
-            file_name.map(|name| name.chars().filter(|c| !c.is_control()).take(MAX_TITLE).collect::<String>());
         let password = self.password.filter(|password| !password.expose_secret().is_empty());
         let sealed = password.map(|password| session.sealer.seal(knowledge_base_id, &password));
         let title_given = self.title.is_some();
@@ -308,40 +313,49 @@ impl Form {
     }
 }
 
+/// Of a name, what a title may have.
+fn shown(name: &str) -> String {
+    name.chars().filter(|character| !character.is_control()).take(MAX_TITLE).collect()
+}
+
 fn refused(unsupported: &UnsupportedType) -> Problem {
     Problem::new(Code::UnsupportedMediaType, unsupported.to_string())
 }
 
 /// Registers uploads, all or none; what a new version replaces goes afterwards, and so does what was here already.
-async fn register(session: &Session<CanWrite>, mut uploads: Vec<(Upload, Written)>) -> Result<Vec<Document>, Problem> {
-    let mut workspace = session.workspace().await?;
-    let mut documents = Vec::with_capacity(uploads.len());
-    let (mut needed, mut replaced) = (Vec::with_capacity(uploads.len()), Vec::new());
-    let (upload, _) = uploads.first().ok_or_else(|| Problem::internal("an upload vanished"))?;
-    if !workspace.enter_batch(upload.batch_id, upload.knowledge_base_id).await? {
-        return Err(batch_closed());
-    }
-    for (upload, _) in &uploads {
-        let (row, registered) = workspace.register_upload(upload).await?;
-        let unchanged = matches!(registered, Registered::Unchanged | Registered::Renewed(_));
-        workspace.add_to_batch(upload.batch_id, &row, unchanged).await?;
-        if let Registered::NewVersion(older) | Registered::Renewed(older) = registered {
-            replaced.push((row.knowledge_base_id, older));
-        }
-        needed.push(registered != Registered::Unchanged);
-        documents.push(row.into_document(unchanged));
-    }
+async fn register(session: &Session<CanWrite>, uploads: Vec<(Upload, Written)>) -> Result<Vec<Document>, Problem> {
+    let (uploads, mut written): (Vec<Upload>, Vec<Written>) = uploads.into_iter().unzip();
+    let (workspace, registered) = match enter(session, &uploads).await {
+        // Somebody removed, or took back, a document in that very moment: now it is gone, or there.
+        Err(StoreError::Conflict(_) | StoreError::NotFound) => enter(session, &uploads).await?,
+        entered => entered?,
+    };
+    let registered = registered.ok_or_else(batch_closed)?;
+    let needed = registered.iter().map(|(_, registered)| *registered != Registered::Unchanged);
     // Not before: until here a failure undoes everything. Not later: a commit that fails may still have happened.
-    let needed = uploads.iter_mut().zip(needed).filter(|(_, needed)| *needed);
-    needed.for_each(|((_, written), _)| written.keep());
+    written.iter_mut().zip(needed).filter(|(_, needed)| *needed).for_each(|(written, _)| written.keep());
     workspace.commit().await?;
-    for (knowledge_base_id, older) in replaced {
-        if let Err(error) = session.originals.remove(session.workspace_id(), knowledge_base_id, older).await {
+    let mut documents = Vec::with_capacity(registered.len());
+    for (row, registered) in registered {
+        if let Registered::NewVersion(older) | Registered::Renewed(older) = registered
+            && let Err(error) = session.originals.remove(session.workspace_id(), row.knowledge_base_id, older).await
+        {
             tracing::warn!(%error, "the original of an older version could not be removed");
         }
+        documents.push(row.into_document(matches!(registered, Registered::Unchanged | Registered::Renewed(_))));
     }
-    metrics::counter!("almanac_documents_uploaded_total").increment(uploads.len() as u64);
+    metrics::counter!("almanac_documents_uploaded_total").increment(documents.len() as u64);
     Ok(documents)
+}
+
+/// A transaction with the uploads in it; they are none when their batch is closed.
+async fn enter(
+    session: &Session<CanWrite>,
+    uploads: &[Upload],
+) -> Result<(Workspace, Option<Vec<(DocumentRow, Registered)>>), StoreError> {
+    let mut workspace = session.store.workspace(session.workspace_id()).await?;
+    let registered = workspace.register_uploads(uploads).await?;
+    Ok((workspace, registered))
 }
 
 pub fn batch_closed() -> Problem {

@@ -48,6 +48,13 @@ pub struct BatchDocument {
     pub document: DocumentRow,
 }
 
+/// The version of a document that an upload made, or found unchanged.
+pub(super) struct InBatch {
+    pub document: Uuid,
+    pub version: i32,
+    pub unchanged: bool,
+}
+
 /// What a cancelled document fails with.
 const CANCELLED: &str = "cancelled";
 const CANCELLED_DETAIL: &str = "the batch was cancelled before this file was ingested";
@@ -96,19 +103,19 @@ impl Workspace {
         Ok(row.open)
     }
 
-    /// Notes that an upload into batch `id` made this version of a document, or found it unchanged.
-    pub async fn add_to_batch(&mut self, id: Uuid, document: &DocumentRow, unchanged: bool) -> Result<(), StoreError> {
-        let workspace_id = self.id();
-        sqlx::query!(
-            "insert into batch_documents (id, workspace_id, batch_id, document_id, version, unchanged)
-             values ($1, $2, $3, $4, $5, $6)",
-            Uuid::now_v7(),
-            workspace_id,
-            id,
-            document.id,
-            document.version,
-            unchanged
+    /// Notes what the uploads of a request into batch `id` became, in order.
+    pub(super) async fn add_to_batch(&mut self, id: Uuid, files: &[InBatch]) -> Result<(), StoreError> {
+        sqlx::query(
+            "insert into batch_documents (workspace_id, batch_id, id, document_id, version, unchanged)
+             select $1, $2, f.*
+             from unnest($3::uuid[], $4::uuid[], $5::integer[], $6::boolean[]) f",
         )
+        .bind(self.id())
+        .bind(id)
+        .bind(files.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>())
+        .bind(files.iter().map(|file| file.document).collect::<Vec<_>>())
+        .bind(files.iter().map(|file| file.version).collect::<Vec<_>>())
+        .bind(files.iter().map(|file| file.unchanged).collect::<Vec<_>>())
         .execute(self.connection())
         .await?;
         Ok(())
@@ -224,8 +231,8 @@ impl Workspace {
     /// queue of another batch stay there, and readers keep the version they have.
     pub async fn cancel_batch(&mut self, id: Uuid) -> Result<Batch, StoreError> {
         let knowledge_base_id = self.shut_batch(id).await?;
-        // Uploads replace documents in an order of their own: under their lock neither waits for the other's rows.
-        self.lock_uploads(knowledge_base_id).await?;
+        // Uploads replace documents in an order of their own: under their locks neither waits for the other's rows.
+        self.lock_all_uploads(knowledge_base_id).await?;
         sqlx::query!(
             "update documents
              set status = 'failed', stage = null, lease_owner = null, leased_until = null,

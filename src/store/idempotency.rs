@@ -1,6 +1,9 @@
 //! Idempotency keys: the first answer to a request is kept for a day and replayed.
 
-use super::{StoreError, Workspace};
+use secrecy::ExposeSecret;
+use sqlx::{Connection, PgConnection};
+
+use super::{Store, StoreError, Workspace};
 
 /// What is known of a key when a request comes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +35,23 @@ pub struct KeptResponse {
     pub status: u16,
     pub content_type: String,
     pub body: Vec<u8>,
+}
+
+impl Store {
+    /// Removes the keys of all workspaces that are new again, with their answers; returns how many there were.
+    pub async fn sweep_idempotency_keys(&self) -> Result<u64, StoreError> {
+        // Only the owner looks across workspaces.
+        let mut owner = PgConnection::connect(self.owner.expose_secret()).await?;
+        let swept = sqlx::query(
+            "delete from idempotency_keys
+             where status is null and updated_at < now() - interval '2 minutes'
+                or created_at < now() - interval '24 hours'",
+        )
+        .execute(&mut owner)
+        .await?;
+        owner.close().await?;
+        Ok(swept.rows_affected())
+    }
 }
 
 impl Workspace {
@@ -90,10 +110,13 @@ impl Workspace {
 
     async fn take_key(&mut self, key: &str, request_sha256: &[u8]) -> Result<bool, StoreError> {
         let workspace_id = self.id();
-        sqlx::query!(
+        sqlx::query(
             "delete from idempotency_keys
-             where status is null and updated_at < now() - interval '2 minutes' or created_at < now() - interval '24 hours'"
+             where key = $1
+               and (status is null and updated_at < now() - interval '2 minutes'
+                    or created_at < now() - interval '24 hours')",
         )
+        .bind(key)
         .execute(self.connection())
         .await?;
         let inserted = sqlx::query!(

@@ -233,8 +233,11 @@ fn codes() -> PathBuf {
     let (mut corpus, mut queries, mut judgements) = (String::new(), String::new(), String::new());
     for number in 0..24 {
         let code = format!("{}x{}", 17 + number * 13, 90 - number);
-        let text =
-            format!("Maintenance log. Device {code} was inspected and found in order. No further action is needed.");
+        let text = format!(
+            "Maintenance log. Device {code} was inspected and found in order. The casing, the seals and the mounting were \
+             looked at, and the readings of the last month were compared with those of the neighbouring station. No further \
+             action is needed."
+        );
         corpus += &format!("{}\n", json!({ "_id": format!("d{number}"), "text": text }));
         queries += &format!("{}\n", json!({ "_id": format!("q{number}"), "text": format!("inspection of {code}") }));
         judgements += &format!("q{number}\td{number}\t1\n");

@@ -19,7 +19,7 @@ use super::{
     files::{Failure, File, Found, Sha256Bytes},
     progress::Progress,
 };
-use crate::cli::client::{Client, is_away};
+use crate::cli::client::{Client, Pulse, is_away};
 
 pub struct Round<'a> {
     client: &'a Client,
@@ -194,11 +194,11 @@ impl<'a> Round<'a> {
 
     async fn upload(&self, file: &File, batch: &str) -> anyhow::Result<Value> {
         let path = format!("/v1/knowledge-bases/{}/documents?batch_id={batch}", self.knowledge_base);
-        let mut uploaded = self.client.patiently(async || self.form(file, &path).await).await?;
+        let mut uploaded = self.client.upload(async |pulse| self.form(file, &path, pulse).await).await?;
         Ok(uploaded["documents"][0].take())
     }
 
-    async fn form(&self, file: &File, path: &str) -> anyhow::Result<RequestBuilder> {
+    async fn form(&self, file: &File, path: &str, pulse: Pulse) -> anyhow::Result<RequestBuilder> {
         let (bytes, size) = blocking(file, File::open).await?;
         let mut form = multipart::Form::new();
         if let Some(external_id) = file.external_id() {
@@ -211,7 +211,8 @@ impl<'a> Round<'a> {
             form = form.text("password", password.expose_secret().to_owned());
         }
         // A file that grows while it is sent is cut where it ended; its new hash sends it again next time.
-        let bytes = ReaderStream::with_capacity(tokio::fs::File::from_std(bytes).take(size), SEND_BYTES);
+        let bytes = ReaderStream::with_capacity(tokio::fs::File::from_std(bytes).take(size), SEND_BYTES)
+            .inspect(move |_| pulse.beat());
         let part = multipart::Part::stream_with_length(Body::wrap_stream(bytes), size).file_name(file.name());
         Ok(self.client.request(Method::POST, path).multipart(form.part("file", part)))
     }
