@@ -48,14 +48,14 @@ impl Admitted {
 /// Wraps uploads: none of a body is read before there is a place for it, and from then on its client is watched.
 pub async fn admit(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
+    let bounds = Bounds { silence: app.config.upload_silence, whole: UPLOAD_TIMEOUT };
+    let (body, receipt) = receiving::watch(body, bounds);
     let session = Session::<CanWrite>::from_request_parts(&mut parts, &app).await?;
     check_queue(&session).await?;
     let place = app.uploads.enter(session.workspace_id()).await.ok_or_else(|| {
         Problem::new(Code::ServerBusy, format!("{MAX_UPLOADS} uploads are being received already."))
             .retry_after(UPLOAD_RETRY_SECONDS)
     })?;
-    let bounds = Bounds { silence: app.config.upload_silence, whole: UPLOAD_TIMEOUT };
-    let (body, receipt) = receiving::watch(body, bounds);
     parts.extensions.insert(Admitted { receipt, _place: Arc::new(place) });
     Ok(next.run(Request::from_parts(parts, body)).await)
 }

@@ -1,7 +1,8 @@
 //! How the body of an upload comes in. A client may be slow; it may not be silent, trickle, or go on for ever.
 //!
 //! [`watch`] wraps a body: once its client breaks a bound, whoever reads it gets an error, and [`Receipt::problem`] says
-//! what was wrong. Only the time counts in which somebody waits for the client: a slow storage is not its fault.
+//! what was wrong. Only the time counts in which somebody waits for the client: a slow storage is not its fault. A body
+//! that is refused half-way is read on for a moment, so that its client hears why.
 
 use std::{
     pin::Pin,
@@ -19,7 +20,10 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep},
+};
 
 use super::problem::{Code, Problem};
 
@@ -36,6 +40,11 @@ pub struct Bounds {
 const LEAST_RATE: f64 = 1024.0;
 /// What a form may bring before a part begins, and the header of a part: the reader of forms holds both in memory.
 const MOST_HEADER: usize = 64 << 10;
+
+/// Many clients send all before they listen, and a connection that is closed meanwhile takes the answer with it. So much is
+/// read on, and thrown away, of what is refused.
+const LINGER: Duration = Duration::from_secs(5);
+const LINGER_BYTES: usize = 64 << 20;
 
 /// What is known of a body while it comes in.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +76,7 @@ pub fn watch(body: Body, bounds: Bounds) -> (Body, Receipt) {
     let receipt = Receipt::default();
     let end = Instant::now() + bounds.whole;
     let watched = Watched {
-        body: body.into_data_stream(),
+        body: Some(body.into_data_stream()),
         receipt: receipt.clone(),
         bounds,
         end,
@@ -107,7 +116,8 @@ impl Receipt {
 }
 
 struct Watched {
-    body: BodyDataStream,
+    /// Until its end.
+    body: Option<BodyDataStream>,
     receipt: Receipt,
     bounds: Bounds,
     end: Instant,
@@ -135,12 +145,16 @@ impl Stream for Watched {
         if self.receipt.header_is_too_long() {
             return self.fail(Fault::Header);
         }
-        match self.body.poll_next_unpin(context) {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        match body.poll_next_unpin(context) {
             Poll::Ready(Some(Ok(bytes))) => match self.note(bytes.len()) {
                 Some(fault) => self.fail(fault),
                 None => Poll::Ready(Some(Ok(bytes))),
             },
-            Poll::Ready(end) => Poll::Ready(end.map(|piece| piece.map_err(Into::into))),
+            Poll::Ready(end) => {
+                self.body = None;
+                Poll::Ready(end.map(|piece| piece.map_err(Into::into)))
+            }
             Poll::Pending => {
                 let fault = ready!(self.wait(context));
                 self.fail(fault)
@@ -183,6 +197,25 @@ impl Watched {
         ready!(self.timer.as_mut().poll(context));
         let endless = Instant::now() >= self.end;
         Poll::Ready(if endless { Fault::Endless(self.bounds.whole) } else { Fault::Silent(self.bounds.silence) })
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let gave_up = self.receipt.0.fault.get().is_some_and(|fault| *fault != Fault::Header);
+        if let (Some(mut body), false, Ok(runtime)) = (self.body.take(), gave_up, Handle::try_current()) {
+            runtime.spawn(async move {
+                let mut left = LINGER_BYTES;
+                let read_on = async {
+                    while let Some(Ok(bytes)) = body.next().await
+                        && bytes.len() <= left
+                    {
+                        left -= bytes.len();
+                    }
+                };
+                let _ = tokio::time::timeout(LINGER, read_on).await;
+            });
+        }
     }
 }
 

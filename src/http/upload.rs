@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    body::{bounded_metadata, check_metadata, check_name, parse},
+    body::{bounded_metadata, check_metadata, check_name},
     idempotency::digest,
     problem::{Code, Problem, REQUEST_ID},
     receiving::Receipt,
@@ -152,12 +152,18 @@ impl Received {
         }
         self.sha256 = digest(&[&self.sha256, name.as_bytes(), value.as_bytes()]);
         match name {
-            "metadata" => self.form.metadata = Some(parse(value.as_bytes())?),
+            "metadata" => self.form.metadata = Some(part(&value)?),
             "external_id" => self.form.external_id = Some(value),
             _ => self.form.title = Some(value),
         }
         Ok(())
     }
+}
+
+/// A part of a form that is JSON; what it must be is checked with the others.
+fn part(text: &str) -> Result<Value, Problem> {
+    let malformed = |error| Problem::new(Code::MalformedJson, format!("The part metadata is not valid JSON: {error}"));
+    serde_json::from_str(text).map_err(malformed)
 }
 
 /// The files of a form, streamed to the storage one after the other.

@@ -332,3 +332,44 @@ async fn a_watched_folder_is_ingested_as_it_changes_until_interrupted() {
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(text(&output).matches("1 indexed, 0 unchanged, 0 failed").count(), 3, "{}", text(&output));
 }
+
+#[tokio::test]
+async fn runs_at_the_same_time_share_a_knowledge_base_that_none_of_them_found() {
+    let app = TestApp::start().await;
+    let folder = scratch_dir();
+    let run = async |number: usize| {
+        let file = folder.join(format!("{number}.md"));
+        fs::write(&file, format!("Words of run {number}.")).unwrap();
+        ingested(&app, &[file.to_str().unwrap(), "--no-wait"]).await
+    };
+    let ended = tokio::join!(run(1), run(2), run(3), run(4));
+    for (code, said) in [ended.0, ended.1, ended.2, ended.3] {
+        assert!(code == Some(0) && said.contains("1 sent"), "{said}");
+    }
+    assert_eq!(documents(&app).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_run_waits_for_a_server_that_just_restarts() {
+    let app = TestApp::start().await;
+    let file = scratch_dir().join("a.md");
+    fs::write(&file, "Words for a server that is away.").unwrap();
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut run = ingest(&app, &[file.to_str().unwrap()]);
+    let run = run.env("ALMANAC_URL", format!("http://{port}")).output();
+    let server = app.url.strip_prefix("http://").unwrap().to_owned();
+    let back = async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let listener = tokio::net::TcpListener::bind(port).await.unwrap();
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut server = tokio::net::TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await.ok() });
+        }
+    };
+    let output = tokio::select! {
+        output = run => output.unwrap(),
+        () = back => unreachable!("it goes on for ever"),
+    };
+    assert!(output.status.success() && text(&output).contains("1 indexed"), "{}", text(&output));
+}

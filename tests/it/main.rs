@@ -42,3 +42,4 @@ mod statements;
 mod support;
 mod syncs;
 mod tenancy;
+mod uploads;
