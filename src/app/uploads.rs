@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Counting a long queue costs more than being a second late.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// MiB of JSON that are parsed at the same time; parsed, each takes two.
-const MAX_JSON: u32 = 96;
+/// MiB of JSON that are parsed at the same time: one of the largest. While it is parsed, each takes two and more.
+const MAX_JSON: u32 = 48;
 
 /// The places for uploads; cloned cheaply.
 #[derive(Clone)]
