@@ -109,6 +109,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("lease_seconds", "30", "silence after which a worker's document is given to another, 1 to 3600"),
     setting("max_queued", "50000", "documents of one workspace that may wait; ten times as many of all"),
     setting("embedding_threads", "cores", "threads of the local embedding model, 1 to 256"),
+    setting("min_free_mb", "512", "MiB that uploads leave free on the disk of the data folder, 0 to 1000000; 0: none"),
     setting("max_upload_mb", "50", "largest upload in MiB, 1 to 2048"),
     setting(
         "upload_silence_seconds",
@@ -163,6 +164,7 @@ pub struct Config {
     pub lease: Duration,
     pub max_queued: i64,
     pub embedding_threads: usize,
+    pub min_free_bytes: u64,
     pub max_upload_bytes: usize,
     pub upload_silence: Duration,
     pub min_support: f32,
@@ -325,6 +327,7 @@ impl Reader<'_> {
             lease: Duration::from_secs(self.number("lease_seconds", 30, 1, 3600)),
             max_queued: self.number("max_queued", 50_000, 1, 100_000_000),
             embedding_threads: self.number("embedding_threads", cores(), 1, 256),
+            min_free_bytes: self.number::<u64>("min_free_mb", 512, 0, 1_000_000) << 20,
             max_upload_bytes: self.number("max_upload_mb", 50, 1, 2048) << 20,
             upload_silence: Duration::from_secs(self.number("upload_silence_seconds", 60, 1, 3600)),
             min_support: self.number("min_support", 0.35, 0.0, 1.0),

@@ -1,4 +1,4 @@
-//! The storage for files: opened, known to be this installation's, and swept once a day.
+//! The storage for files: opened, known to be this installation's, with room on the disk, and swept once a day.
 
 use std::time::{Duration, SystemTime};
 
@@ -61,6 +61,13 @@ impl App {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the disk of the data folder, which PostgreSQL needs as well, has room for uploads. A file system that does not
+    /// say counts as one that has.
+    pub fn has_room(&self) -> bool {
+        let free = rustix::fs::statvfs(&self.config.data_dir).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        free.map_or(true, |free| free >= self.config.min_free_bytes)
     }
 
     /// Once a day until [`super::Parts::stop`], removes stored files that no document names.

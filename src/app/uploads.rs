@@ -15,7 +15,7 @@ use crate::store::queue::QueueLength;
 /// what a text takes beside that is weighed.
 pub const MAX_UPLOADS: usize = 16;
 /// Of them, those of one workspace: slow clients of one leave places for others.
-const MAX_OWN_UPLOADS: usize = 12;
+pub const MAX_OWN_UPLOADS: usize = 12;
 /// How long an upload waits for a place.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Counting a long queue costs more than being a second late.

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     app::{
         App,
-        uploads::{MAX_UPLOADS, Place},
+        uploads::{MAX_OWN_UPLOADS, MAX_UPLOADS, Place},
     },
     store::queue::QueueLength,
 };
@@ -52,12 +52,25 @@ pub async fn admit(State(app): State<App>, request: Request, next: Next) -> Resu
     let (body, receipt) = receiving::watch(body, bounds);
     let session = Session::<CanWrite>::from_request_parts(&mut parts, &app).await?;
     check_queue(&session).await?;
+    check_disk(&app)?;
     let place = app.uploads.enter(session.workspace_id()).await.ok_or_else(|| {
-        Problem::new(Code::ServerBusy, format!("{MAX_UPLOADS} uploads are being received already."))
-            .retry_after(UPLOAD_RETRY_SECONDS)
+        let detail = format!(
+            "As many uploads as there are places for are being received already: {MAX_UPLOADS}, {MAX_OWN_UPLOADS} of them of \
+             one workspace."
+        );
+        Problem::new(Code::ServerBusy, detail).retry_after(UPLOAD_RETRY_SECONDS)
     })?;
     parts.extensions.insert(Admitted { receipt, _place: Arc::new(place) });
     Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+/// A disk that is full would stop PostgreSQL, and with it everybody.
+fn check_disk(app: &App) -> Result<(), Problem> {
+    if app.has_room() {
+        return Ok(());
+    }
+    tracing::warn!("uploads are refused: the disk of the data folder is nearly full");
+    Err(Problem::new(Code::DiskFull, "The server's disk is nearly full (ALMANAC_MIN_FREE_MB)."))
 }
 
 async fn check_queue(session: &Session<CanWrite>) -> Result<(), Problem> {

@@ -87,6 +87,7 @@ pub enum Code {
     ModelUnavailable,
     ModelNotConfigured,
     StoreUnavailable,
+    DiskFull,
     Timeout,
     Internal,
 }
@@ -118,6 +119,7 @@ impl Code {
             Code::TooManyRequests | Code::QueueFull => StatusCode::TOO_MANY_REQUESTS,
             Code::ModelUnavailable => StatusCode::BAD_GATEWAY,
             Code::StoreUnavailable | Code::ServerBusy => StatusCode::SERVICE_UNAVAILABLE,
+            Code::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
             Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -10,8 +10,9 @@ use axum::{
         Multipart,
         multipart::{Field, MultipartError},
     },
-    http::HeaderMap,
+    http::{HeaderMap, header},
 };
+use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -38,6 +39,10 @@ use crate::{
 
 pub const MAX_TITLE: usize = 500;
 const MAX_EXTERNAL_ID: usize = 500;
+/// Bytes; Office takes 255 characters, PDF 127 bytes.
+const MAX_PASSWORD: usize = 1_024;
+/// Characters of a name that is not known.
+const MAX_SHOWN: usize = 100;
 /// Files in one request; more go into further requests.
 const MAX_FILES: usize = 1_000;
 /// The parts of a form that are not files.
@@ -181,7 +186,7 @@ pub async fn receive_files(
         }
         match field.name().unwrap_or_default() {
             "file" => {
-                let (name, declared) = (field.file_name().map(str::to_owned), field.content_type().map(str::to_owned));
+                let (name, declared) = (file_name(&field), field.content_type().map(str::to_owned));
                 let draft = receive_file(session, knowledge_base_id, field, &broken).await?;
                 received.add_file(draft.finish().await?, name, declared.as_deref());
             }
@@ -190,8 +195,9 @@ pub async fn receive_files(
                 received.add_field(&name, small_field(field, &broken).await?)?;
             }
             other => {
+                let shown: String = other.chars().take(MAX_SHOWN).collect();
                 return Err(Problem::invalid(
-                    format!("/{other}"),
+                    format!("/{shown}"),
                     "is no part of this form: file, metadata, external_id, title, password",
                 ));
             }
@@ -224,6 +230,26 @@ pub async fn register_files(
         uploads.push((upload, written));
     }
     register(session, uploads).await
+}
+
+/// What a file is called. Some clients encode the name as they may in other headers (RFC 8187; RFC 7578, 4.2, does not want
+/// it), some send it in an encoding of theirs.
+fn file_name(field: &Field<'_>) -> Option<String> {
+    field.file_name().map(str::to_owned).or_else(|| {
+        let disposition = field.headers().get(header::CONTENT_DISPOSITION)?;
+        other_file_name(&String::from_utf8_lossy(disposition.as_bytes()))
+    })
+}
+
+fn other_file_name(disposition: &str) -> Option<String> {
+    if let Some((_, value)) = disposition.split_once("filename*=") {
+        let (charset, rest) = value.split_once('\'')?;
+        let (_, name) = rest.split_once('\'')?;
+        let bytes = percent_decode_str(name.split(';').next()?.trim());
+        return charset.eq_ignore_ascii_case("utf-8").then(|| bytes.decode_utf8_lossy().into_owned());
+    }
+    let (_, value) = disposition.split_once("filename=\"")?;
+    value.split('"').next().map(str::to_owned)
 }
 
 async fn receive_file(
@@ -284,6 +310,9 @@ impl Form {
         }
         if let Some(external_id) = &self.external_id {
             check_name("/external_id", external_id, MAX_EXTERNAL_ID)?;
+        }
+        if self.password.as_ref().is_some_and(|password| password.expose_secret().len() > MAX_PASSWORD) {
+            return Err(Problem::invalid("/password", format!("is longer than {MAX_PASSWORD} bytes")));
         }
         self.metadata.as_ref().map_or(Ok(()), |metadata| check_metadata("/metadata", metadata))
     }
@@ -388,4 +417,19 @@ pub async fn wait_for_end(
         }
     }
     Ok(documents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_however_clients_write_them() {
+        let name = |disposition| other_file_name(&format!("form-data; name=\"file\"; {disposition}"));
+        assert_eq!(name("filename*=UTF-8''Gr%C3%BC%C3%9Fe.txt").as_deref(), Some("Grüße.txt"));
+        assert_eq!(name("filename*=utf-8'de'a%20b.md; size=3").as_deref(), Some("a b.md"));
+        assert_eq!(name("filename=\"caf\u{fffd}.txt\"").as_deref(), Some("caf\u{fffd}.txt"));
+        assert_eq!(name("filename*=koi8-r''x"), None);
+        assert_eq!(name("size=3"), None);
+    }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::{FromRow, Postgres, postgres::PgArguments, query::QueryAs};
+use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -219,134 +219,6 @@ impl DocumentStatus {
 }
 
 impl Workspace {
-    /// Puts an upload in the queue: as a new document, as a new version of one with the same `external_id`, or not at
-    /// all when the bytes are here already.
-    pub async fn register_upload(&mut self, upload: &Upload) -> Result<(DocumentRow, Registered), StoreError> {
-        // Two uploads of the same thing at once must see each other; the lock ends with the transaction. One lock for the
-        // knowledge base, so that two requests with many files cannot wait for each other.
-        self.lock_uploads(upload.knowledge_base_id).await?;
-        match self.find_same(upload).await? {
-            None => Ok((self.insert_document(upload).await?, Registered::New)),
-            Some(same) if same.sha256 != upload.sha256 => {
-                Ok((self.replace_document(same.id, upload).await?, Registered::NewVersion(same.original)))
-            }
-            // Sent again after a failure: whoever does so wants another try, perhaps with the right password.
-            Some(same) if same.status == DocumentStatus::Failed => {
-                self.change_password(same.id, upload).await?;
-                self.renew_document(same.id, upload).await?;
-                Ok((self.retry_in_batch(same.id, upload.batch_id).await?, Registered::Renewed(same.original)))
-            }
-            Some(same) => Ok((self.describe_anew(same, upload).await?, Registered::Unchanged)),
-        }
-    }
-
-    /// The same bytes may come with another title or other metadata; what is not said stays.
-    async fn describe_anew(&mut self, same: DocumentRow, upload: &Upload) -> Result<DocumentRow, StoreError> {
-        let title = Some(&upload.title).filter(|title| upload.title_given && **title != same.title);
-        let is_said = upload.metadata.as_object().is_some_and(|metadata| !metadata.is_empty());
-        let metadata = Some(&upload.metadata).filter(|metadata| is_said && **metadata != same.metadata);
-        if title.is_none() && metadata.is_none() {
-            return Ok(same);
-        }
-        let change = DocumentChange { title: title.cloned(), metadata: metadata.cloned() };
-        self.change_document(same.id, &change).await
-    }
-
-    async fn change_password(&mut self, id: Uuid, upload: &Upload) -> Result<(), StoreError> {
-        let Some(sealed) = &upload.password else { return Ok(()) };
-        sqlx::query!(
-            "update documents set password = $2, password_key_id = $3 where id = $1",
-            id,
-            sealed.bytes,
-            sealed.key_id
-        )
-        .execute(self.connection())
-        .await?;
-        Ok(())
-    }
-
-    pub(super) async fn lock_uploads(&mut self, knowledge_base_id: Uuid) -> Result<(), StoreError> {
-        let knowledge_base = knowledge_base_id.to_string();
-        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", knowledge_base)
-            .fetch_one(self.connection())
-            .await?;
-        Ok(())
-    }
-
-    async fn find_same(&mut self, upload: &Upload) -> Result<Option<DocumentRow>, StoreError> {
-        let found = sqlx::query_as(
-            "select *
-             from documents
-             where knowledge_base_id = $1
-               and deleted_at is null
-               and (external_id = $2 or $2 is null and sha256 = $3)
-             -- Without a name the bytes are enough; a document without one is the nearest.
-             order by external_id nulls first, id
-             limit 1",
-        )
-        .bind(upload.knowledge_base_id)
-        .bind(&upload.external_id)
-        .bind(&upload.sha256)
-        .fetch_optional(self.connection())
-        .await?;
-        Ok(found)
-    }
-
-    async fn insert_document(&mut self, upload: &Upload) -> Result<DocumentRow, StoreError> {
-        let insert = sqlx::query_as(
-            "insert into documents
-                 (batch_id, title, title_given, file_name, content_type, size, sha256, original, metadata, password, password_key_id,
-                  request_id, id, workspace_id, knowledge_base_id, external_id)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-             returning *",
-        );
-        let row = bind_version(insert, upload)
-            .bind(Uuid::now_v7())
-            .bind(self.id())
-            .bind(upload.knowledge_base_id)
-            .bind(&upload.external_id)
-            .fetch_one(self.connection())
-            .await?;
-        Ok(row)
-    }
-
-    /// The same bytes again, under what they are called this time.
-    async fn renew_document(&mut self, id: Uuid, upload: &Upload) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update documents
-             set original = $2, content_type = $3, file_name = $4, request_id = $5, metadata = $6,
-                 title = case when title_given and not $7 then title else $8 end,
-                 title_given = title_given or $7
-             where id = $1",
-            id,
-            upload.original,
-            upload.content_type,
-            upload.file_name,
-            upload.request_id,
-            upload.metadata,
-            upload.title_given,
-            upload.title
-        )
-        .execute(self.connection())
-        .await?;
-        Ok(())
-    }
-
-    /// The old version stays searchable until the new one is indexed.
-    async fn replace_document(&mut self, id: Uuid, upload: &Upload) -> Result<DocumentRow, StoreError> {
-        let replace = sqlx::query_as(
-            "update documents
-             set batch_id = $1, title = $2, title_given = $3, file_name = $4, content_type = $5, size = $6, sha256 = $7,
-                 original = $8, metadata = $9, password = $10, password_key_id = $11, request_id = $12,
-                 version = version + 1,
-                 status = 'uploaded', stage = null, attempts = 0, waits = 0, lease_owner = null, leased_until = null,
-                 not_before = now(), queued_at = now(), error_code = null, error_detail = null, error_retryable = null
-             where id = $13
-             returning *",
-        );
-        Ok(bind_version(replace, upload).bind(id).fetch_one(self.connection()).await?)
-    }
-
     /// A document that is not deleted.
     pub async fn document(&mut self, id: Uuid) -> Result<DocumentRow, StoreError> {
         let row = sqlx::query_as("select * from documents where id = $1 and deleted_at is null")
@@ -480,23 +352,4 @@ impl Workspace {
             .await?;
         Ok(row.text)
     }
-}
-
-type ReturningDocument<'q> = QueryAs<'q, Postgres, DocumentRow, PgArguments>;
-
-/// What every version brings: $1 to $12.
-fn bind_version<'q>(query: ReturningDocument<'q>, upload: &'q Upload) -> ReturningDocument<'q> {
-    query
-        .bind(upload.batch_id)
-        .bind(&upload.title)
-        .bind(upload.title_given)
-        .bind(&upload.file_name)
-        .bind(&upload.content_type)
-        .bind(upload.size)
-        .bind(&upload.sha256)
-        .bind(upload.original)
-        .bind(&upload.metadata)
-        .bind(upload.password.as_ref().map(|sealed| &sealed.bytes))
-        .bind(upload.password.as_ref().map(|sealed| &sealed.key_id))
-        .bind(&upload.request_id)
 }

@@ -1,6 +1,6 @@
 //! Uploads become documents: all files of a request in a handful of statements, however many they are.
 //!
-//! An upload is the document with its `external_id`, or, without one, that with its bytes. Two uploads of the same thing at
+//! An upload is the document with its `external_id`, or, without one, any with its bytes. Two uploads of the same thing at
 //! once must see each other: they meet in one of [`BUCKETS`] locks of their knowledge base, and others pass by.
 
 use std::collections::{BTreeSet, HashMap};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     StoreError, Workspace,
     batches::InBatch,
-    documents::{DocumentRow, DocumentStatus, Registered, Upload},
+    documents::{DocumentChange, DocumentRow, DocumentStatus, Registered, Upload},
 };
 
 /// Locks of a knowledge base. More would let few more uploads pass by, and one with many files takes them all.
@@ -76,32 +76,40 @@ impl Workspace {
     ) -> Result<HashMap<Name<'u>, DocumentRow>, StoreError> {
         let (named, unnamed): (Vec<&Upload>, Vec<&Upload>) =
             uploads.iter().partition(|upload| upload.external_id.is_some());
-        let mut rows: Vec<DocumentRow> = Vec::new();
+        let (mut by_name, mut by_bytes): (HashMap<String, DocumentRow>, HashMap<Vec<u8>, DocumentRow>) =
+            Default::default();
         if !named.is_empty() {
             let names = Column(&named).of(|upload| upload.external_id.as_deref());
-            let query = sqlx::query_as(
+            let query = sqlx::query_as::<_, DocumentRow>(
                 "select *
                  from documents
                  where knowledge_base_id = $1 and deleted_at is null and external_id = any ($2)
                  order by id
                  for key share",
             );
-            rows = query.bind(knowledge_base_id).bind(names).fetch_all(self.connection()).await?;
+            let rows = query.bind(knowledge_base_id).bind(names).fetch_all(self.connection()).await?;
+            by_name = rows.into_iter().filter_map(|row| Some((row.external_id.clone()?, row))).collect();
         }
         if !unnamed.is_empty() {
             let hashes = Column(&unnamed).of(|upload| upload.sha256.as_slice());
             let query = sqlx::query_as::<_, DocumentRow>(
                 "select *
                  from documents
-                 where knowledge_base_id = $1 and deleted_at is null and external_id is null and sha256 = any ($2)
-                 order by id
+                 where knowledge_base_id = $1 and deleted_at is null and sha256 = any ($2)
+                 -- One without a name is nearest, the oldest else: the last of the same bytes counts.
+                 order by external_id nulls last, id desc
                  for key share",
             );
-            rows.extend(query.bind(knowledge_base_id).bind(hashes).fetch_all(self.connection()).await?);
+            let rows = query.bind(knowledge_base_id).bind(hashes).fetch_all(self.connection()).await?;
+            by_bytes = rows.into_iter().map(|row| (row.sha256.clone(), row)).collect();
         }
-        let rows: HashMap<Name<'_>, &DocumentRow> =
-            rows.iter().map(|row| (name_of(row.external_id.as_deref(), &row.sha256), row)).collect();
-        let same = |upload| Some((name(upload), (*rows.get(&name(upload))?).clone()));
+        let same = |upload: &'u Upload| {
+            let row = match &upload.external_id {
+                Some(external_id) => by_name.get(external_id),
+                None => by_bytes.get(&upload.sha256),
+            };
+            Some((name(upload), row?.clone()))
+        };
         Ok(uploads.iter().filter_map(same).collect())
     }
 
@@ -152,18 +160,30 @@ impl Workspace {
         upload: &Upload,
     ) -> Result<(DocumentRow, Registered), StoreError> {
         if same.sha256 != upload.sha256 {
-            return Ok((self.replace_with(same.id, upload).await?, Registered::NewVersion(same.original)));
+            return Ok((self.replace_document(same.id, upload).await?, Registered::NewVersion(same.original)));
         }
         if same.status != DocumentStatus::Failed {
-            return Ok((same.clone(), Registered::Unchanged));
+            return Ok((self.describe_anew(same, upload).await?, Registered::Unchanged));
         }
         // Sent again after a failure: whoever does so wants another try, perhaps with the right password.
-        self.change_password_to(same.id, upload).await?;
-        self.renew_with(same.id, upload).await?;
+        self.change_password(same.id, upload).await?;
+        self.renew_document(same.id, upload).await?;
         Ok((self.retry_in_batch(same.id, upload.batch_id).await?, Registered::Renewed(same.original)))
     }
 
-    async fn change_password_to(&mut self, id: Uuid, upload: &Upload) -> Result<(), StoreError> {
+    /// The same bytes may come with another title or other metadata; what is not said stays.
+    async fn describe_anew(&mut self, same: &DocumentRow, upload: &Upload) -> Result<DocumentRow, StoreError> {
+        let title = Some(&upload.title).filter(|title| upload.title_given && **title != same.title);
+        let is_said = upload.metadata.as_object().is_some_and(|metadata| !metadata.is_empty());
+        let metadata = Some(&upload.metadata).filter(|metadata| is_said && **metadata != same.metadata);
+        if title.is_none() && metadata.is_none() {
+            return Ok(same.clone());
+        }
+        let change = DocumentChange { title: title.cloned(), metadata: metadata.cloned() };
+        self.change_document(same.id, &change).await
+    }
+
+    async fn change_password(&mut self, id: Uuid, upload: &Upload) -> Result<(), StoreError> {
         let Some(sealed) = &upload.password else { return Ok(()) };
         sqlx::query!(
             "update documents set password = $2, password_key_id = $3 where id = $1",
@@ -177,7 +197,7 @@ impl Workspace {
     }
 
     /// The same bytes again, under what they are called this time.
-    async fn renew_with(&mut self, id: Uuid, upload: &Upload) -> Result<(), StoreError> {
+    async fn renew_document(&mut self, id: Uuid, upload: &Upload) -> Result<(), StoreError> {
         sqlx::query!(
             "update documents
              set original = $2, content_type = $3, file_name = $4, request_id = $5, metadata = $6,
@@ -199,13 +219,13 @@ impl Workspace {
     }
 
     /// The old version stays searchable until the new one is indexed.
-    async fn replace_with(&mut self, id: Uuid, upload: &Upload) -> Result<DocumentRow, StoreError> {
+    async fn replace_document(&mut self, id: Uuid, upload: &Upload) -> Result<DocumentRow, StoreError> {
         let replace = sqlx::query_as(
             "update documents
              set batch_id = $1, title = $2, title_given = $3, file_name = $4, content_type = $5, size = $6, sha256 = $7,
                  original = $8, metadata = $9, password = $10, password_key_id = $11, request_id = $12,
                  version = version + 1,
-                 status = 'uploaded', stage = null, attempts = 0, lease_owner = null, leased_until = null,
+                 status = 'uploaded', stage = null, attempts = 0, waits = 0, lease_owner = null, leased_until = null,
                  not_before = now(), queued_at = now(), error_code = null, error_detail = null, error_retryable = null
              where id = $13
              returning *",
@@ -229,11 +249,10 @@ fn unknown<'u>(uploads: &'u [Upload], known: &HashMap<Name<'u>, DocumentRow>) ->
 }
 
 fn name(upload: &Upload) -> Name<'_> {
-    name_of(upload.external_id.as_deref(), &upload.sha256)
-}
-
-fn name_of<'a>(external_id: Option<&'a str>, sha256: &'a [u8]) -> Name<'a> {
-    (external_id, if external_id.is_some() { &[] } else { sha256 })
+    match &upload.external_id {
+        Some(external_id) => (Some(external_id), &[]),
+        None => (None, &upload.sha256),
+    }
 }
 
 fn bucket(upload: &Upload) -> u8 {

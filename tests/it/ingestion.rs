@@ -158,6 +158,37 @@ async fn equal_files_under_several_names_are_embedded_once_even_at_the_same_time
 }
 
 #[tokio::test]
+async fn the_same_bytes_are_the_same_document_and_bring_new_words_along() {
+    let app = TestApp::start().await;
+    let knowledge_base = app.knowledge_base().await;
+    let path = format!("/v1/knowledge-bases/{knowledge_base}/documents");
+    let sent = async |body: Value| app.post(&path, body).await.expect(StatusCode::ACCEPTED)["documents"][0].clone();
+    let text = "Soil probes measure moisture.";
+    let first =
+        app.index(&knowledge_base, json!({ "content": text, "external_id": "soil", "metadata": { "year": 1 } })).await;
+    let same =
+        sent(json!({ "content": text, "external_id": "soil", "metadata": { "year": 2 }, "title": "Soil" })).await;
+    assert_eq!(
+        (&same["id"], &same["unchanged"], &same["version"]),
+        (&first["id"], &json!(true), &json!(1)),
+        "{same:#}"
+    );
+    assert_eq!((&same["metadata"], &same["title"]), (&json!({ "year": 2 }), &json!("Soil")));
+    let filter = json!({ "type": "eq", "key": "year", "value": 2 });
+    let found = app.search(json!({ "query": "moisture", "filter": filter })).await;
+    assert_eq!((found.len(), &found[0]["title"]), (1, &json!("Soil")), "search knows it at once");
+    let unnamed = sent(json!({ "content": text })).await;
+    assert_eq!(
+        (&unnamed["id"], &unnamed["unchanged"]),
+        (&first["id"], &json!(true)),
+        "without a name the bytes are enough"
+    );
+    assert_eq!(unnamed["metadata"], json!({ "year": 2 }), "what is not said stays");
+    let other = sent(json!({ "content": text, "external_id": "another" })).await;
+    assert_ne!(other["id"], first["id"]);
+}
+
+#[tokio::test]
 async fn a_model_that_is_away_costs_a_document_no_attempt_for_two_hours() {
     let fake = FakeOpenAi::start().await;
     let app = with_fake_model(&fake, &[]).await;

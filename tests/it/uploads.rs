@@ -410,3 +410,12 @@ async fn keys_that_have_run_out_are_new_again_and_are_swept() {
     let keys = text_at(app.store_url(), "select string_agg(key, ', ' order by key) from idempotency_keys").await;
     assert_eq!(keys, "asked again, fresh");
 }
+
+#[tokio::test]
+async fn a_disk_that_is_nearly_full_is_left_to_postgresql() {
+    let app = TestApp::with(&[("min_free_mb", "1000000")]).await;
+    let knowledge_base = app.knowledge_base().await;
+    let path = format!("/v1/knowledge-bases/{knowledge_base}/documents");
+    assert_eq!(app.post(&path, json!({ "content": "words" })).await.problem(507), "disk_full");
+    assert_eq!(app.get(&path).await.json()["data"], json!([]));
+}
