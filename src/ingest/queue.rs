@@ -169,7 +169,9 @@ impl Worker {
         let mut pause = FIRST_PAUSE;
         while !self.pace.stop.is_cancelled() {
             self.gate.opened().await;
-            match AssertUnwindSafe(self.turn()).catch_unwind().await {
+            let turn = AssertUnwindSafe(self.turn()).catch_unwind().await;
+            self.hold(None).await;
+            match turn {
                 Ok(Turn::Worked) => pause = FIRST_PAUSE,
                 Ok(Turn::Idle) => self.wait().await,
                 // The surroundings may come back.
@@ -180,7 +182,6 @@ impl Worker {
                 // The log has the panic; a document in hand is claimed again.
                 Err(_) => self.wait().await,
             }
-            self.hold(None).await;
         }
     }
 

@@ -232,12 +232,10 @@ fn codes() -> PathBuf {
     let folder = scratch_dir();
     let (mut corpus, mut queries, mut judgements) = (String::new(), String::new(), String::new());
     for number in 0..24 {
-        let code = format!("{}x{}", 17 + number * 13, 90 - number);
-        let text = format!(
-            "Maintenance log. Device {code} was inspected and found in order. The casing, the seals and the mounting were \
-             looked at, and the readings of the last month were compared with those of the neighbouring station. No further \
-             action is needed."
-        );
+        // Numbers that differ in their last digits only have nearly the same meaning.
+        let code = 44_007_000 + number * 3;
+        let text =
+            format!("Maintenance log. Device {code} was inspected and found in order. No further action is needed.");
         corpus += &format!("{}\n", json!({ "_id": format!("d{number}"), "text": text }));
         queries += &format!("{}\n", json!({ "_id": format!("q{number}"), "text": format!("inspection of {code}") }));
         judgements += &format!("q{number}\td{number}\t1\n");

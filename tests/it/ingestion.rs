@@ -138,13 +138,12 @@ async fn equal_files_under_several_names_are_embedded_once_even_at_the_same_time
     let knowledge_base = small_chunks(&app).await;
     let path = format!("/v1/knowledge-bases/{knowledge_base}/documents");
     let files = (0..8).fold(multipart::Form::new(), |form, number| {
-        let part = multipart::Part::bytes(handbook(0..40).into_bytes()).file_name(format!("copy {number}.md"));
+        let part = multipart::Part::bytes(handbook(0..40).into_bytes()).file_name(format!("copy {number}.txt"));
         form.part("file", part)
     });
     let sent = app.request(Method::POST, &path).header("prefer", "wait=60").multipart(files);
     let one = app.send(sent).await.expect(StatusCode::OK)["documents"][0].clone();
-    let named =
-        |name: &str| json!({ "content": handbook(0..40), "content_type": "text/markdown", "external_id": name });
+    let named = |name: &str| json!({ "content": handbook(0..40), "external_id": name });
     for name in ["walrus", "penguin", "puffin"] {
         app.index(&knowledge_base, named(name)).await;
     }

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::containers::OLE;
+pub use self::containers::{OLE, ZIP};
 use self::names::{by_mime, by_name};
 use super::csv::begins_like_table;
 use super::text::{decode, is_text};

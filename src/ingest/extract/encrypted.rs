@@ -5,7 +5,7 @@
 use office_crypto::{DecryptError, decrypt_from_bytes};
 
 use super::detect;
-use super::detect::OLE;
+use super::detect::{OLE, ZIP};
 use super::{ContentType, ExtractFailure, Password};
 
 const WHAT: &str = "The file";
@@ -28,6 +28,10 @@ pub fn open(
         // A wrong password and a damaged file look the same.
         _ => refused(),
     })?;
+    // Another password may give other bytes and no error.
+    if !opened.starts_with(ZIP) && !opened.starts_with(OLE) {
+        return Err(refused());
+    }
     let content_type = detect::detect(&opened, None, Some(content_type.as_str())).map_err(|_| refused())?;
     Ok((opened, content_type))
 }
