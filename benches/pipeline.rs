@@ -232,7 +232,7 @@ async fn queue_documents(tools: &Tools, documents: usize) {
             password: None,
             request_id: String::new(),
         };
-        workspace.register_upload(&upload).await.expect("a document");
+        workspace.register_uploads(&[upload]).await.expect("a document").expect("an open batch");
     }
     workspace.commit().await.expect("documents");
 }
