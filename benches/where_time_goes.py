@@ -27,7 +27,7 @@ from ingest import KEY, ROOT, Client
 # Names of functions, most special first: the products of the `gemm` crate, the rest of a layer, and what surrounds them.
 KINDS = [
     ("matrix products", re.compile(r"gemm|matmul|multiply")),
-    ("softmax, activation, normalisation", re.compile(r"kernels::|local::bert|softmax|gelu|normalis")),
+    ("softmax, activation, normalisation", re.compile(r"pulp::|kernels::|local::bert")),
 ]
 
 
@@ -91,7 +91,7 @@ def count(samples):
 def kind_of(comm, function):
     if comm.startswith("postgres"):
         return "PostgreSQL"
-    if not re.match(r"almanac|tokio|embed|documents|questions|rayon|main", comm):
+    if not re.match(r"almanac|tokio|embedder", comm):
         return None
     return next((kind for kind, names in KINDS if names.search(function)), "the rest of Almanac")
 

@@ -10,6 +10,8 @@ mod ods;
 mod units;
 mod value;
 
+use std::panic;
+
 use super::canonical::canonical;
 use super::table::{Columns, Writer};
 use super::{ContentType, ExtractCode, ExtractFailure, Extracted, MAX_TEXT_BYTES, PageStart};
@@ -26,13 +28,9 @@ const MAX_CELLS: usize = MAX_TEXT_BYTES / 8;
 
 /// The sheets as Markdown.
 pub fn extract(bytes: &[u8], content_type: ContentType) -> Result<Extracted, ExtractFailure> {
-    let mut workbook = Workbook::default();
-    match content_type {
-        ContentType::Ods => ods::read(bytes, &mut workbook)?,
-        ContentType::Xlsb => excel::read_xlsb(bytes, &mut workbook)?,
-        ContentType::Xls => excel::read_xls(bytes, &mut workbook)?,
-        _ => excel::read_xlsx(bytes, &mut workbook)?,
-    }
+    // The library panics on some records that do not fit together.
+    let workbook = panic::catch_unwind(|| read(bytes, content_type))
+        .unwrap_or_else(|_| Err(ExtractFailure::broken(WHAT, "its parts do not fit together")))?;
     Ok(Extracted {
         title: workbook.title,
         text: workbook.text,
@@ -40,6 +38,17 @@ pub fn extract(bytes: &[u8], content_type: ContentType) -> Result<Extracted, Ext
         pages: workbook.pages,
         ..Extracted::default()
     })
+}
+
+fn read(bytes: &[u8], content_type: ContentType) -> Result<Workbook, ExtractFailure> {
+    let mut workbook = Workbook::default();
+    match content_type {
+        ContentType::Ods => ods::read(bytes, &mut workbook)?,
+        ContentType::Xlsb => excel::read_xlsb(bytes, &mut workbook)?,
+        ContentType::Xls => excel::read_xls(bytes, &mut workbook)?,
+        _ => excel::read_xlsx(bytes, &mut workbook)?,
+    }
+    Ok(workbook)
 }
 
 /// The sheets that were read.
