@@ -393,6 +393,30 @@ async fn an_embedding_model_changes_while_searches_go_on() {
     assert_eq!(fake.complaints(), [""; 0]);
 }
 
+#[tokio::test]
+async fn an_embedding_model_changes_while_documents_keep_coming() {
+    let fake = FakeOpenAi::start().await;
+    let (app, id) = grown_up(&fake).await;
+    let path = format!("/v1/knowledge-bases/{id}");
+    app.patch(&path, json!({ "embedding_model": "fake-embedder" })).await.expect(StatusCode::OK);
+    let (end, mut sent) = (tokio::time::Instant::now() + PATIENCE, 0);
+    while knowledge_base(&app, &id).await["reindexing"].is_object() {
+        let body = upload(&handbook([1_000 + sent]), &format!("new {sent}"));
+        app.post(&format!("{path}/documents"), body).await.expect(StatusCode::ACCEPTED);
+        sent += 1;
+        assert!(tokio::time::Instant::now() < end, "the switch waits for a pause in uploads");
+    }
+    assert!(sent > 0, "documents came in meanwhile");
+    let mut base = knowledge_base(&app, &id).await;
+    while base["document_counts"]["uploaded"] != 0 || base["document_counts"]["processing"] != 0 {
+        assert!(tokio::time::Instant::now() < end + PATIENCE, "{base:#}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        base = knowledge_base(&app, &id).await;
+    }
+    assert_eq!((&base["document_counts"]["failed"], &base["dimensions"]), (&json!(0), &json!(DIMENSIONS)), "{base:#}");
+    assert_consistent_but_for_the_old_index(&database(&app)).await;
+}
+
 /// The old index is there for a while, for searches that began on it.
 async fn assert_consistent_but_for_the_old_index(database: &str) {
     let mut owner = PgConnection::connect(database).await.unwrap();
